@@ -1,0 +1,118 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::Month;
+
+/// What did customer experience do to our money this month, and how sure are we?
+#[derive(Debug, Parser)]
+#[command(name = "cxroi", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad input or configuration, 3 data not ready.
+Logs: CXROI_LOG=info (or debug) writes them to standard error.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a lake with planted effects, run it, and show planted beside recovered
+    #[command(after_help = "Example:\n  cxroi demo\n  cxroi show --config cxroi-demo/cxroi.toml")]
+    Demo {
+        /// Where the lake and its results go; an existing demo is run again, not made again
+        #[arg(default_value = "cxroi-demo")]
+        folder: PathBuf,
+        /// How many customers the lake has
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+        customers: u32,
+    },
+    /// Look over the configuration and the lake: what would be reported, and rows that break a claim of sql/checks
+    #[command(after_help = "Example:\n  cxroi check --config cxroi.toml")]
+    Check {
+        #[command(flatten)]
+        lake: Lake,
+    },
+    /// Say what a run would do
+    #[command(after_help = "Example:\n  cxroi plan --period 2024-12")]
+    Plan {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month to report [default: the last closed one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+    },
+    /// Compute a month and publish it
+    #[command(after_help = "Examples:\n  cxroi run\n  cxroi run --config lake/cxroi.toml --period 2024-12 --output results/")]
+    Run {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month to report [default: the last closed one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+        /// Write here instead of `output.url` of the configuration
+        #[arg(long, value_name = "PATH or URL")]
+        output: Option<String>,
+    },
+    /// Print a published month
+    #[command(after_help = "Examples:\n  cxroi show\n  cxroi show --period 2024-12 --segments")]
+    Show {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month to print [default: the newest published one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+        /// Every segment, not only everybody
+        #[arg(long)]
+        segments: bool,
+    },
+    /// Ask the lake, the facts and the published tables in SQL; nothing can be written
+    #[command(after_help = SQL_HELP)]
+    Sql {
+        #[command(flatten)]
+        lake: Lake,
+        /// Run this query and stop
+        #[arg(short, long, value_name = "QUERY", conflicts_with = "file")]
+        command: Option<String>,
+        /// Run the query in this file and stop
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+        /// Write the result to this file instead of printing it (Parquet needs one)
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+const SQL_HELP: &str = "Tables: raw.<source>, audit.<source> (with the reason for each rejected row), staging.<source>,
+facts.<table> of finished months, roi.estimates and roi.money of published ones. `show tables` lists them.
+The files of sql/ run as they are; $as_of is the last closed month, as year * 12 + month - 1.
+
+Examples:
+  cxroi sql
+  cxroi sql -c \"select metric, value, lo, hi from roi.estimates where segment = '(all)'\"
+  cxroi sql -f sql/measures/nps.sql --format json";
+
+/// Which lake.
+#[derive(Debug, Args)]
+pub(crate) struct Lake {
+    /// The configuration file, as a path or URL
+    #[arg(long, env = "CXROI_CONFIG", default_value = "cxroi.toml", value_name = "FILE")]
+    pub(crate) config: String,
+}
+
+/// How a query's result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// A Parquet file
+    Parquet,
+}

@@ -1,0 +1,129 @@
+//! What people read on a terminal.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+use engine::{Outcome, Plan};
+use serde_json::Value;
+
+/// One line on what a run did.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    let Outcome { period, pointer, published, months_read, repaired } = outcome;
+    let read = match months_read.as_slice() {
+        [] => "no month had to be read".to_owned(),
+        [month] => format!("read {month}"),
+        months => format!("read {} months", months.len()),
+    };
+    match (published, repaired) {
+        (true, _) => format!("published {period} as number {} ({read}), run {}", pointer.seq, pointer.run_id),
+        (false, 0) => format!("nothing new: {period} is published as number {} ({read}), run {}", pointer.seq, pointer.run_id),
+        (false, copies) => format!(
+            "nothing new: {period} is published as number {} ({read}), run {}; mended {copies} copies below summaries/",
+            pointer.seq, pointer.run_id
+        ),
+    }
+}
+
+/// The plan as a few lines.
+pub(crate) fn plan(plan: &Plan) -> String {
+    let mut text = format!("report     {}, history from {}\n", plan.period, plan.history_start);
+    if let Some(reason) = &plan.incomplete {
+        text.push_str(&format!("incomplete {reason}\n"));
+    }
+    for (name, feed) in &plan.feeds {
+        let (first, last) = (feed.first.format("%Y-%m-%d"), feed.last.format("%Y-%m-%d %H:%M UTC"));
+        text.push_str(&format!("feed       {name}: {} rows from {first} to {last}\n", feed.rows));
+    }
+    let read: Vec<String> = plan.to_read().map(|month| month.month.to_string()).collect();
+    let months = plan.months.len();
+    match read.as_slice() {
+        [] => text.push_str(&format!("read       nothing: the facts of all {months} months are there\n")),
+        [one] => text.push_str(&format!("read       {one}, of {months} months\n")),
+        [first, .., last] => text.push_str(&format!("read       {} of {months} months, {first} to {last}\n", read.len())),
+    }
+    text
+}
+
+/// A published summary as a table: one line a number.
+pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
+    let summary: Value = serde_json::from_str(json).context("the summary is damaged")?;
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let currency = text(&summary, "currency");
+    let mut out = format!("{}  (number {}, run {})\n", text(&summary, "period"), summary["seq"], text(&summary, "run_id"));
+    if let Some(reason) = summary["incomplete"].as_str() {
+        writeln!(out, "INCOMPLETE: {reason}")?;
+    }
+    let header = ["metric", "window", "segment", "value", "95 % interval", "customers", "status"].map(str::to_owned);
+    let mut lines = vec![header];
+    for row in summary["estimates"].as_array().context("the summary has no estimates")? {
+        if !segments && row["segment"] != "(all)" {
+            continue;
+        }
+        let unit = text(row, "unit");
+        let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
+        let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
+        let flags: Vec<&str> = row["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let score = row["score"].as_str().filter(|score| !text(row, "metric").contains(score));
+        let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
+        lines.push([
+            score.map_or(name.clone(), |score| format!("{name} ({score})")),
+            text(row, "window"),
+            text(row, "segment"),
+            number("value").unwrap_or_default(),
+            interval,
+            row["customers"].as_i64().map(|customers| customers.to_string()).unwrap_or_default(),
+            [vec![text(row, "status").as_str()], flags].concat().join(", "),
+        ]);
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 7] = std::array::from_fn(width);
+    for line in &lines {
+        let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+            3..=5 => format!("{cell:>width$}"),
+            _ => format!("{cell:<width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(out)
+}
+
+/// A number as a person writes it in its unit.
+pub(crate) fn figure(value: f64, unit: &str, currency: &str) -> String {
+    match unit {
+        "share" => format!("{} %", grouped(value * 100.0, 1)),
+        "points" => grouped(value, 1),
+        "money" => format!("{} {currency}", grouped(value, 2)),
+        _ => grouped(value, 0),
+    }
+}
+
+/// 1234567.891 as 1,234,567.89.
+fn grouped(value: f64, decimals: usize) -> String {
+    let text = format!("{:.decimals$}", value.abs());
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
+    let mut groups = Vec::new();
+    let mut end = whole.len();
+    while end > 3 {
+        groups.push(&whole[end - 3..end]);
+        end -= 3;
+    }
+    groups.push(&whole[..end]);
+    groups.reverse();
+    let sign = if value < 0.0 && text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) { "-" } else { "" };
+    format!("{sign}{}{rest}", groups.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figure;
+
+    #[test]
+    fn figures_are_written_as_people_write_them() {
+        assert_eq!(figure(1_234_567.891, "money", "EUR"), "1,234,567.89 EUR");
+        assert_eq!(figure(-0.004, "money", "EUR"), "0.00 EUR");
+        assert_eq!(figure(-999.5, "money", "EUR"), "-999.50 EUR");
+        assert_eq!(figure(-0.0002, "share", "EUR"), "0.0 %");
+        assert_eq!(figure(0.8052, "share", "EUR"), "80.5 %");
+        assert_eq!(figure(1000.0, "count", "EUR"), "1,000");
+    }
+}

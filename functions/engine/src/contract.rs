@@ -1,0 +1,366 @@
+//! The input contract: the columns of each source, and how raw values become contract values.
+//!
+//! A staged source (what `sql/staging/<source>.sql` selects) is typed column by column. Where a value cannot be read,
+//! the row keeps a reason in the column `rejected`; nothing becomes NULL in silence, except a score outside its
+//! scale, which is no answer and is flagged in `invalid_<score>`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono_tz::Tz;
+use datafusion::common::{Column as ColumnName, ScalarValue};
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
+use datafusion::prelude::{coalesce, date_part};
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result, suggestion};
+use crate::month::Month;
+
+/// A source of the contract.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name in the configuration and in SQL.
+    pub name: &'static str,
+    /// Its columns, in contract order.
+    pub columns: &'static [Column],
+    /// The column that decides the local month of a row; `None` for sources without one.
+    pub time: Option<&'static str>,
+    /// The columns that identify a row. Where all of them are present and not null, a second copy is dropped.
+    pub identity: &'static [&'static str],
+}
+
+/// A column of the contract.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub presence: Presence,
+}
+
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8 text.
+    Text,
+    /// An instant, in microseconds.
+    Instant,
+    /// `DECIMAL(20, 4)` in the lake's currency.
+    Money,
+    /// A whole number.
+    Whole,
+    /// A finite number.
+    Number,
+    /// True or false.
+    Flag,
+    /// A survey answer on the scale of this name.
+    Score,
+}
+
+/// Whether a column must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// In every row.
+    Required,
+    /// The column must be there, its values may be null.
+    Nullable,
+    /// A typed null where the column is absent.
+    Optional,
+}
+
+/// A survey scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Score {
+    /// `nps`, `csat` or `ces`.
+    pub name: &'static str,
+    /// The lowest valid answer.
+    pub lowest: i64,
+    /// The highest valid answer.
+    pub highest: i64,
+    /// Whether a high answer is a good one.
+    pub higher_is_better: bool,
+}
+
+const fn column(name: &'static str, kind: Kind, presence: Presence) -> Column {
+    Column { name, kind, presence }
+}
+
+use Kind::{Flag, Instant, Money, Number, Text, Whole};
+use Presence::{Nullable, Optional, Required};
+
+/// All sources of the contract.
+pub const SOURCES: &[Source] = &[
+    Source {
+        name: "interactions",
+        columns: &[
+            column("customer_id", Text, Optional),
+            column("occurred_at", Instant, Required),
+            column("interaction_id", Text, Optional),
+            column("channel", Text, Optional),
+            column("touchpoint", Text, Optional),
+            column("stage", Text, Optional),
+            column("device", Text, Optional),
+            column("nps", Kind::Score, Optional),
+            column("csat", Kind::Score, Optional),
+            column("ces", Kind::Score, Optional),
+            column("service_cost", Money, Optional),
+            column("handle_seconds", Number, Optional),
+            column("response_seconds", Number, Optional),
+            column("escalated", Flag, Optional),
+            column("pages_viewed", Whole, Optional),
+            column("session_seconds", Number, Optional),
+            column("converted", Flag, Optional),
+            column("task_completed", Flag, Optional),
+            column("task_error", Flag, Optional),
+            column("task_abandoned", Flag, Optional),
+            column("task_seconds", Number, Optional),
+            column("consent", Flag, Optional),
+        ],
+        time: Some("occurred_at"),
+        identity: &["interaction_id"],
+    },
+    Source {
+        name: "sales",
+        columns: &[
+            column("customer_id", Text, Nullable),
+            column("order_id", Text, Required),
+            column("ordered_at", Instant, Required),
+            column("amount", Money, Required),
+            column("line_id", Text, Optional),
+            column("product_id", Text, Optional),
+            column("category", Text, Optional),
+            column("quantity", Number, Optional),
+            column("margin", Money, Optional),
+            column("currency", Text, Optional),
+        ],
+        time: Some("ordered_at"),
+        identity: &["order_id", "line_id"],
+    },
+    Source {
+        name: "customers",
+        columns: &[
+            column("customer_id", Text, Required),
+            column("segment", Text, Optional),
+            column("acquired_at", Instant, Optional),
+            column("acquisition_cost", Money, Optional),
+            column("referred", Flag, Optional),
+        ],
+        time: None,
+        identity: &["customer_id"],
+    },
+    // Read by later versions; a configuration may name them already.
+    Source { name: "initiatives", columns: &[], time: None, identity: &[] },
+    Source { name: "assignments", columns: &[], time: None, identity: &[] },
+    Source { name: "control_totals", columns: &[], time: None, identity: &[] },
+];
+
+/// The source of that name.
+pub fn source(name: &str) -> Option<&'static Source> {
+    SOURCES.iter().find(|source| source.name == name)
+}
+
+/// The columns of clean rows: the contract's, and `month` for a source with a time.
+pub(crate) fn schema(source: &Source) -> SchemaRef {
+    let columns = source.columns.iter().map(|column| Field::new(column.name, column.kind.data_type(), true));
+    let month = source.time.map(|_| Field::new("month", DataType::Int32, true));
+    Arc::new(Schema::new(columns.chain(month).collect::<Vec<_>>()))
+}
+
+/// Instants are UTC microseconds.
+pub(crate) fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+impl Kind {
+    fn data_type(self) -> DataType {
+        match self {
+            Text => DataType::Utf8View,
+            Instant => instant_type(),
+            Money => DataType::Decimal128(20, 4),
+            Whole | Kind::Score => DataType::Int64,
+            Number => DataType::Float64,
+            Flag => DataType::Boolean,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Text => "text",
+            Instant => "a date and time",
+            Money => "an amount of money",
+            Whole => "a whole number",
+            Number => "a finite number",
+            Flag => "true or false",
+            Kind::Score => "a survey answer",
+        }
+    }
+}
+
+/// Types the staged rows of a source: its contract columns, `month` (for a source with a time), `rejected` (why the
+/// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month.
+///
+/// # Errors
+/// [`Error::Input`] naming each column that is missing or whose type can never be read.
+pub(crate) fn audited(staged: DataFrame, source: &Source, config: &Config, month: Option<Month>) -> Result<DataFrame> {
+    let mut problems = Vec::new();
+    let mut typed: Vec<Expr> = Vec::new();
+    let mut invalid: Vec<Expr> = Vec::new();
+    let mut reasons: Vec<(Expr, String)> = Vec::new();
+    for column in source.columns {
+        let Ok(field) = staged.schema().field_with_unqualified_name(column.name) else {
+            if column.presence != Optional {
+                let names: Vec<&str> = staged.schema().fields().iter().map(|field| field.name().as_str()).collect();
+                problems.push(format!(
+                    "column `{}` is missing{}; there are: {}",
+                    column.name,
+                    suggestion(column.name, names.iter().copied()),
+                    names.join(", ")
+                ));
+            }
+            typed.push(typed_null(&column.kind.data_type()).alias(column.name));
+            if column.kind == Kind::Score {
+                invalid.push(lit(false).alias(format!("invalid_{}", column.name)));
+            }
+            continue;
+        };
+        let raw = Expr::Column(ColumnName::from_name(column.name));
+        let found = field.data_type().clone();
+        let value = match value(raw.clone(), &found, column, config) {
+            Ok(value) => value,
+            Err(problem) => {
+                problems.push(format!("column `{}` is {found}: {problem}", column.name));
+                continue;
+            }
+        };
+        if column.presence == Required {
+            reasons.push((raw.clone().is_null(), format!("{} is missing", column.name)));
+        }
+        if found != column.kind.data_type() && !(is_text(&found) && column.kind == Text) || column.kind == Number {
+            let unreadable = raw.clone().is_not_null().and(value.clone().is_null());
+            reasons.push((unreadable, format!("{} cannot be read as {}", column.name, column.kind.words())));
+        }
+        if column.kind == Kind::Score {
+            let scale = config.method.scores.iter().find(|score| score.name == column.name).expect("every score has a scale");
+            let valid = value
+                .clone()
+                .between(lit(scale.lowest as f64), lit(scale.highest as f64))
+                .and(value.clone().eq(datafusion::prelude::floor(value.clone())));
+            let answer = when(valid, cast(value.clone(), DataType::Int64)).end().context(|| source.name.into())?;
+            invalid.push(value.is_not_null().and(answer.clone().is_null()).alias(format!("invalid_{}", column.name)));
+            typed.push(answer.alias(column.name));
+        } else {
+            typed.push(value.alias(column.name));
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::Input(format!(
+            "{source_name} cannot be used:\n  - {}\n  adapt it with a staging file: sql/staging/{source_name}.sql in the folder of `sql.overlay` selects from raw.{source_name}",
+            problems.join("\n  - "),
+            source_name = source.name,
+        )));
+    }
+
+    let plan = || format!("cannot read {}", source.name);
+    let rejected = reasons.into_iter().rev().try_fold(typed_null(&DataType::Utf8), |otherwise, (broken, reason)| {
+        when(broken, lit(reason)).otherwise(otherwise)
+    });
+    typed.push(rejected.context(plan)?.alias("rejected"));
+    typed.extend(invalid);
+    let rows = staged.select(typed).context(plan)?;
+    let Some(time) = source.time else { return Ok(rows) };
+    let time = Expr::Column(ColumnName::from_name(time));
+    match month {
+        None => {
+            let local = cast(time, DataType::Timestamp(TimeUnit::Microsecond, Some(config.timezone.name().into())));
+            let year = cast(date_part(lit("year"), local.clone()), DataType::Int32);
+            let month = cast(date_part(lit("month"), local), DataType::Int32);
+            rows.with_column("month", year * lit(12) + month - lit(1)).context(plan)
+        }
+        Some(month) => {
+            let from = time.clone().gt_eq(instant(month.start(config.timezone)));
+            let until = time.lt(instant(month.end(config.timezone)));
+            rows.filter(from.and(until)).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan)
+        }
+    }
+}
+
+fn typed_null(data_type: &DataType) -> Expr {
+    lit(ScalarValue::try_from(data_type).expect("every contract type has a null"))
+}
+
+/// An instant as a literal of the contract's type.
+pub(crate) fn instant(at: chrono::DateTime<chrono::Utc>) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into())))
+}
+
+fn is_text(found: &DataType) -> bool {
+    matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// The contract value of a raw value; null where it cannot be read. Scores stay floating-point for the scale check.
+fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Result<Expr, &'static str> {
+    let target = column.kind.data_type();
+    let float = matches!(found, DataType::Float16 | DataType::Float32 | DataType::Float64);
+    if *found == DataType::Null {
+        return Ok(typed_null(if column.kind == Kind::Score { &DataType::Float64 } else { &target }));
+    }
+    if found.is_nested() {
+        return Err("take the part that is meant in a staging file");
+    }
+    Ok(match column.kind {
+        Text if float => return Err("an id in floating point has lost digits; export it as text or a whole number"),
+        Text => try_cast(if is_text(found) { raw } else { try_cast(raw, DataType::Utf8) }, target),
+        Instant => return read_instant(raw, found, config),
+        Whole if float => {
+            let whole = raw.clone().eq(datafusion::prelude::floor(raw.clone()));
+            when(whole, try_cast(raw, target)).end().map_err(|_| "cannot be typed")?
+        }
+        Number | Kind::Score => {
+            let number = try_cast(raw, DataType::Float64);
+            let finite = number.clone().between(lit(f64::MIN), lit(f64::MAX));
+            when(finite, number).end().map_err(|_| "cannot be typed")?
+        }
+        Flag if found.is_integer() => {
+            let zero_or_one = raw.clone().in_list(vec![lit(0), lit(1)], false);
+            when(zero_or_one, cast(raw, target)).end().map_err(|_| "cannot be typed")?
+        }
+        Flag if float => return Err("true or false must be a boolean, 0 or 1"),
+        Money | Whole | Flag if found.is_temporal() => return Err("a date cannot be read as that"),
+        Money | Whole | Flag => try_cast(raw, target),
+    })
+}
+
+fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'static str> {
+    let naive = config.method.naive_timezone;
+    Ok(match found {
+        DataType::Timestamp(_, Some(_)) => try_cast(raw, instant_type()),
+        DataType::Timestamp(_, None) => localised(raw, naive),
+        DataType::Date32 | DataType::Date64 => localised(raw, config.timezone),
+        found if is_text(found) => {
+            // A text may carry its own offset; a bare date is a local date.
+            let is_date = datafusion::prelude::character_length(raw.clone()).eq(lit(10));
+            let zoned = |zone: Tz| try_cast(raw.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into())));
+            let instant = when(is_date, try_cast(zoned(config.timezone), instant_type()))
+                .otherwise(try_cast(zoned(naive), instant_type()));
+            instant.map_err(|_| "cannot be typed")?
+        }
+        _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),
+    })
+}
+
+/// A timestamp without zone, taken as local time of `zone`. A time that a clock change skips or repeats is the one
+/// that an hour's wait after the hour before it gives.
+fn localised(raw: Expr, zone: Tz) -> Expr {
+    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
+    let naive = try_cast(raw, DataType::Timestamp(TimeUnit::Microsecond, None));
+    if zone == chrono_tz::UTC {
+        return try_cast(naive, instant_type());
+    }
+    let hour = lit(ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000));
+    let direct = try_cast(try_cast(naive.clone(), zoned.clone()), instant_type());
+    let shifted = try_cast(try_cast(naive - hour.clone(), zoned), instant_type()) + hour;
+    coalesce(vec![direct, shifted])
+}

@@ -1,0 +1,96 @@
+//! What can go wrong, grouped by what a caller can do about it.
+
+use datafusion::error::DataFusionError;
+
+/// Every failure of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used. All problems are listed at once.
+    #[error("{file}: {}", list(problems))]
+    Config {
+        /// The configuration file.
+        file: String,
+        /// One line a problem, each with its fix.
+        problems: Vec<String>,
+    },
+    /// The lake, a staging file or a setting for this run cannot be used as it is.
+    #[error("{0}")]
+    Input(String),
+    /// The period is not closed yet: a feed is late, or the month is not over.
+    #[error("{0}")]
+    NotReady(String),
+    /// The numbers contradict each other. Nothing was published.
+    #[error("audit failed, nothing was published: {0}")]
+    Audit(String),
+    /// Another writer published the period first.
+    #[error("another writer published {0} meanwhile; run again to see what is left to do")]
+    Conflict(String),
+    /// An object could not be read or written.
+    #[error("{context}: {source}")]
+    Store {
+        /// The object and what was tried.
+        context: String,
+        /// The store's answer.
+        #[source]
+        source: object_store::Error,
+    },
+    /// A query failed.
+    #[error("{context}: {source}")]
+    Query {
+        /// The model or file.
+        context: String,
+        /// DataFusion's answer.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+}
+
+/// The result of everything here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn list(problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => format!("{} problems\n  - {}", many.len(), many.join("\n  - ")),
+    }
+}
+
+/// Says what was being done when a store or a query failed.
+pub(crate) trait Context<T> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Context<T> for Result<T, object_store::Error> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Store { context: what(), source })
+    }
+}
+
+impl<T> Context<T> for Result<T, DataFusionError> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::Query { context: what(), source: Box::new(source) })
+    }
+}
+
+impl<T> Context<T> for Result<T, parquet::errors::ParquetError> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(DataFusionError::from).context(what)
+    }
+}
+
+impl<T> Context<T> for Result<T, arrow::error::ArrowError> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(DataFusionError::from).context(what)
+    }
+}
+
+/// "did you mean" for a name that is not known.
+pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min()
+        .map(|(_, candidate)| format!("; did you mean `{candidate}`?"))
+        .unwrap_or_default()
+}

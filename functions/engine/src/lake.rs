@@ -1,0 +1,325 @@
+//! The lake: which objects a source has, what their footers say, and how SQL reads them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::{max, min, sum};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::error::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use url::Url;
+
+use crate::config::Config;
+use crate::contract;
+use crate::error::{Context, Error, Result};
+use crate::store::{Location, Stores};
+
+/// Every configured source with its objects, as they were when the lake was listed.
+#[derive(Debug)]
+pub struct Lake {
+    /// By the name that SQL uses behind `raw.`.
+    pub sources: BTreeMap<String, RawSource>,
+}
+
+/// The objects of one source.
+#[derive(Debug)]
+pub struct RawSource {
+    pub(crate) location: Location,
+    pub(crate) objects: Vec<InputObject>,
+    pub(crate) schema: SchemaRef,
+}
+
+/// One input object: exactly what a run reads.
+#[derive(Debug, Clone)]
+pub struct InputObject {
+    pub(crate) meta: ObjectMeta,
+    /// Rows, from the footer.
+    pub(crate) rows: u64,
+    footer: ArrowReaderMetadata,
+}
+
+/// The instants that a column of time holds in an object, as far as the footer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// From the first to the last; no value is missing. `exact` unless widened because a zone is applied later.
+    Within { first: DateTime<Utc>, last: DateTime<Utc>, exact: bool },
+    /// The footer does not say.
+    Unknown,
+}
+
+impl Lake {
+    /// Lists every source and reads each footer once.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a source without objects, a file that is not Parquet, types that cannot be united, and the
+    /// same content under two keys.
+    pub(crate) async fn open(config: &Config, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
+        let mut sources = BTreeMap::new();
+        let unread = |name: &str| contract::source(name).is_some_and(|source| source.columns.is_empty());
+        let readable = config.lake.iter().filter(|(name, _)| !unread(name));
+        for (name, url) in readable.chain(&config.raw) {
+            sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
+        }
+        Ok(Self { sources })
+    }
+}
+
+impl RawSource {
+    async fn open(name: &str, url: &Url, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
+        let cache = runtime.cache_manager.get_file_metadata_cache();
+        let location = stores.locate(url)?;
+        let mut objects = Vec::new();
+        for meta in location.list().await? {
+            let file = meta.location.filename().unwrap_or_default();
+            if file.starts_with(['.', '_']) {
+                continue;
+            }
+            if !file.ends_with(".parquet") {
+                return Err(Error::Input(format!(
+                    "{name}: {} is not a .parquet file; move it out of the folder, or name the right folder in the configuration",
+                    location.name_of(&meta.location)
+                )));
+            }
+            objects.push(meta);
+        }
+        if objects.is_empty() {
+            return Err(Error::Input(format!(
+                "{name}: there is no .parquet file below {location}; check the path in the configuration"
+            )));
+        }
+        let objects: Vec<InputObject> = futures::stream::iter(objects)
+            .map(|meta| read_footer(location.clone(), meta, Arc::clone(&cache)))
+            .buffered(16)
+            .try_collect()
+            .await?;
+        let schema = united(name, &location, &objects)?;
+        refuse_copies(name, &location, &objects).await?;
+        Ok(Self { location, objects, schema })
+    }
+
+    /// Key, version and size: what makes two reads of an object the same.
+    pub(crate) fn version(&self, object: &InputObject) -> String {
+        let ObjectMeta { location, last_modified, size, e_tag, .. } = &object.meta;
+        let version = e_tag.clone().unwrap_or_else(|| last_modified.to_rfc3339());
+        format!("{} {version} {size}", self.location.relative(location))
+    }
+
+    /// These objects of the source as a table.
+    pub(crate) fn table<'a>(&self, objects: impl IntoIterator<Item = &'a InputObject>) -> ObjectTable {
+        ObjectTable {
+            store: self.location.base(),
+            schema: Arc::clone(&self.schema),
+            objects: objects.into_iter().map(|object| object.meta.clone()).collect(),
+        }
+    }
+}
+
+/// Reads a footer. A corrupt file may make the reader panic; the task keeps that to itself.
+async fn read_footer(location: Location, meta: ObjectMeta, cache: Arc<FileMetadataCache>) -> Result<InputObject> {
+    let name = location.name_of(&meta.location);
+    let task = tokio::spawn(async move {
+        let reader = DFParquetMetadata::new(location.store().as_ref(), &meta)
+            .with_metadata_size_hint(Some(64 * 1024))
+            .with_file_metadata_cache(Some(cache));
+        let footer = ArrowReaderMetadata::try_new(reader.fetch_metadata().await?, Default::default())?;
+        let rows = footer.metadata().file_metadata().num_rows().try_into().unwrap_or(0);
+        Ok(InputObject { meta, rows, footer })
+    });
+    let panicked = |_| DataFusionError::Execution("its footer makes no sense".to_owned());
+    task.await.map_err(panicked).flatten().map_err(|error| {
+        Error::Input(format!("{name} cannot be read as Parquet: {error}; write it again, or move it out of the folder"))
+    })
+}
+
+impl InputObject {
+    /// The first and the last instant of a column.
+    pub(crate) fn span(&self, column: &str, config: &Config) -> Span {
+        self.known_span(column, config).ok().flatten().unwrap_or(Span::Unknown)
+    }
+
+    fn known_span(&self, column: &str, config: &Config) -> Result<Option<Span>, DataFusionError> {
+        let groups = self.footer.metadata().row_groups();
+        let Ok(field) = self.footer.schema().field_with_name(column) else { return Ok(None) };
+        let (slack, exact) = match field.data_type() {
+            DataType::Timestamp(_, Some(_)) => (Duration::zero(), true),
+            DataType::Timestamp(_, None) if config.method.naive_timezone == chrono_tz::UTC => (Duration::zero(), true),
+            DataType::Timestamp(_, None) | DataType::Date32 => (Duration::hours(27), false),
+            _ => return Ok(None),
+        };
+        let converter = StatisticsConverter::try_new(column, self.footer.schema(), self.footer.parquet_schema())?;
+        let nulls = converter.row_group_null_counts(groups)?;
+        let (first, last) = (micros(converter.row_group_mins(groups)?)?, micros(converter.row_group_maxes(groups)?)?);
+        if groups.is_empty() || nulls.null_count() + first.null_count() + last.null_count() > 0 || sum(&nulls) != Some(0) {
+            return Ok(None);
+        }
+        let ends = min(first.as_primitive::<Int64Type>()).zip(max(last.as_primitive::<Int64Type>()));
+        Ok(ends.and_then(|(first, last)| {
+            let first = DateTime::from_timestamp_micros(first)?.checked_sub_signed(slack)?;
+            let last = DateTime::from_timestamp_micros(last)?.checked_add_signed(slack)?;
+            Some(Span::Within { first, last, exact })
+        }))
+    }
+}
+
+fn micros(instants: Arc<dyn Array>) -> Result<Arc<dyn Array>, DataFusionError> {
+    let instants = arrow::compute::cast(&instants, &contract::instant_type())?;
+    Ok(arrow::compute::cast(&instants, &DataType::Int64)?)
+}
+
+/// One schema for all objects: the columns of any of them; differing types meet in a wider one.
+fn united(name: &str, location: &Location, objects: &[InputObject]) -> Result<SchemaRef> {
+    let mut fields: Vec<(String, DataType, &InputObject)> = Vec::new();
+    for object in objects {
+        for field in object.footer.schema().fields() {
+            let found = plain(field.data_type());
+            match fields.iter_mut().find(|(known, ..)| known == field.name()) {
+                None => fields.push((field.name().clone(), found.clone(), object)),
+                Some((_, known, _)) if known == found => {}
+                Some((column, known, first)) => {
+                    *known = wider(known, found).ok_or_else(|| {
+                        Error::Input(format!(
+                            "{name}: column `{column}` is {known} in {} and {found} in {}; write one of them again with the type of the other",
+                            location.name_of(&first.meta.location),
+                            location.name_of(&object.meta.location),
+                        ))
+                    })?;
+                }
+            }
+        }
+    }
+    let fields: Vec<_> =
+        fields.into_iter().map(|(name, data_type, _)| Field::new(name, data_type, true)).collect();
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The type behind an encoding; texts are read as views.
+fn plain(found: &DataType) -> &DataType {
+    match found {
+        DataType::Dictionary(_, value) => plain(value),
+        DataType::Utf8 | DataType::LargeUtf8 => &DataType::Utf8View,
+        found => found,
+    }
+}
+
+/// A file's schema as we read it.
+pub(crate) fn readable(schema: &Schema) -> SchemaRef {
+    let field = |field: &Arc<Field>| Field::new(field.name(), plain(field.data_type()).clone(), true);
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+    use DataType::{Decimal128, Null, Timestamp};
+    match (one, other) {
+        (Null, any) | (any, Null) => Some(any.clone()),
+        (Timestamp(_, None), Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Timestamp(_, None)) => None,
+        (Timestamp(..), Timestamp(..)) => Some(contract::instant_type()).filter(|_| matches!(one, Timestamp(_, Some(_)))).or(
+            Some(Timestamp(TimeUnit::Microsecond, None)),
+        ),
+        (Decimal128(p, s), Decimal128(q, t)) => {
+            let (whole, scale) = ((*p as i8 - s).max(*q as i8 - t), *s.max(t));
+            Some(Decimal128((whole + scale).clamp(1, 38) as u8, scale)).filter(|_| whole + scale <= 38)
+        }
+        (a, b) if a.is_integer() && b.is_integer() => Some(DataType::Int64)
+            .filter(|_| *a != DataType::UInt64 && *b != DataType::UInt64),
+        (a, b) if a.is_floating() && b.is_floating() => Some(DataType::Float64),
+        _ => None,
+    }
+}
+
+/// The same rows twice under two keys would double all money: refuse them.
+async fn refuse_copies(name: &str, location: &Location, objects: &[InputObject]) -> Result<()> {
+    let mut alike: HashMap<(u64, u64), Vec<&InputObject>> = HashMap::new();
+    for object in objects.iter().filter(|object| object.rows > 0) {
+        alike.entry((object.meta.size, object.rows)).or_default().push(object);
+    }
+    for group in alike.into_values().filter(|group| group.len() > 1) {
+        let mut seen: HashMap<blake3::Hash, &InputObject> = HashMap::new();
+        for object in group {
+            let path = &object.meta.location;
+            let mut content = blake3::Hasher::new();
+            let result = object_store::ObjectStoreExt::get(location.store().as_ref(), path).await;
+            let mut bytes = result.context(|| format!("cannot read {}", location.name_of(path)))?.into_stream();
+            while let Some(part) = bytes.try_next().await.context(|| format!("cannot read {}", location.name_of(path)))? {
+                content.update(&part);
+            }
+            if let Some(first) = seen.insert(content.finalize(), object) {
+                return Err(Error::Input(format!(
+                    "{name}: {} and {} have the same content, so every row would count twice; remove one of them",
+                    location.name_of(&first.meta.location),
+                    location.name_of(path)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parquet objects as a table: an explicit list, so that no cache of listings can be stale.
+#[derive(Debug)]
+pub(crate) struct ObjectTable {
+    pub(crate) store: Url,
+    pub(crate) schema: SchemaRef,
+    pub(crate) objects: Vec<ObjectMeta>,
+}
+
+impl fmt::Display for ObjectTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects", self.objects.len())
+    }
+}
+
+#[async_trait]
+impl TableProvider for ObjectTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let store = ObjectStoreUrl::parse(self.store.as_str())?;
+        let source = Arc::new(ParquetSource::new(Arc::clone(&self.schema)));
+        let files = self.objects.iter().map(|object| PartitionedFile::new_from_meta(object.clone()));
+        let groups = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(store, source)
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        ParquetFormat::default().create_physical_plan(state, config).await
+    }
+}

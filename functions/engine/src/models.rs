@@ -1,0 +1,114 @@
+//! The SQL of the method: the embedded files, and the user's overlay of them.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::resolve::resolve_table_references;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::store::Stores;
+
+include!(concat!(env!("OUT_DIR"), "/models.rs"));
+
+/// The layers, in the order in which they read each other.
+const LAYERS: [&str; 4] = ["staging", "facts", "measures", "checks"];
+
+/// One SQL file.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// `facts/customer_month`.
+    pub name: String,
+    /// The whole text, with its header.
+    pub sql: String,
+    /// `embedded`, or where the overlay's file is.
+    pub origin: String,
+}
+
+impl Model {
+    /// The first comment lines: what the model is, in words.
+    pub fn description(&self) -> String {
+        let header = self.sql.lines().take_while(|line| line.starts_with("--"));
+        let words = header.map(|line| line.trim_start_matches('-').trim()).filter(|line| !line.starts_with("grain:"));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The columns that no two rows share, from the header line `-- grain: a, b`.
+    pub fn grain(&self) -> Vec<&str> {
+        let line = self.sql.lines().find_map(|line| line.strip_prefix("-- grain:"));
+        line.map(|columns| columns.split(',').map(str::trim).collect()).unwrap_or_default()
+    }
+
+    /// The tables that the SQL names.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the place of a syntax error.
+    pub fn references(&self) -> Result<Vec<TableReference>> {
+        let fail = |error: String| Error::Input(format!("{} ({}): {error}", self.name, self.origin));
+        let mut statements = DFParser::parse_sql(&self.sql).map_err(|error| fail(error.to_string()))?;
+        let statement: Statement = match (statements.pop_front(), statements.len()) {
+            (Some(statement), 0) => statement,
+            _ => return Err(fail("a model is one select statement".to_owned())),
+        };
+        let (tables, _) = resolve_table_references(&statement, true).map_err(|error| fail(error.to_string()))?;
+        Ok(tables)
+    }
+}
+
+/// Every model by name.
+#[derive(Debug, Clone)]
+pub struct Models(BTreeMap<String, Model>);
+
+impl Models {
+    /// The embedded models.
+    pub fn embedded() -> Self {
+        let model = |&(name, sql): &(&str, &str)| {
+            (name.to_owned(), Model { name: name.to_owned(), sql: sql.to_owned(), origin: "embedded".to_owned() })
+        };
+        Self(EMBEDDED.iter().map(model).collect())
+    }
+
+    /// The embedded models with the overlay's files in their place.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file outside the layers, one that is not a model, or a syntax error.
+    pub async fn load(config: &Config, stores: &Stores) -> Result<Self> {
+        let mut models = Self::embedded();
+        let Some(url) = &config.overlay else { return Ok(models) };
+        let folder = stores.locate(url)?;
+        for object in folder.list().await? {
+            let key = folder.relative(&object.location);
+            let Some(name) = key.strip_suffix(".sql") else { continue };
+            let origin = folder.name_of(&object.location);
+            let known = name.split_once('/').is_some_and(|(layer, file)| LAYERS.contains(&layer) && !file.contains('/'));
+            if !known || (name.starts_with("facts/") || name.starts_with("measures/")) && !models.0.contains_key(name) {
+                let names: Vec<&str> = models.0.keys().map(String::as_str).collect();
+                return Err(Error::Input(format!(
+                    "{origin} replaces no model{}; there are: {}",
+                    crate::error::suggestion(name, names.iter().copied()),
+                    names.join(", ")
+                )));
+            }
+            let (bytes, _) = folder.join(&key).get().await?.ok_or_else(|| Error::Input(format!("{origin} went away")))?;
+            let sql = String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{origin} is not UTF-8")))?;
+            let model = Model { name: name.to_owned(), sql, origin };
+            model.references()?;
+            models.0.insert(name.to_owned(), model);
+        }
+        Ok(models)
+    }
+
+    /// The model of that name, as `facts/customer_month`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is none.
+    pub fn get(&self, name: &str) -> Result<&Model> {
+        self.0.get(name).ok_or_else(|| Error::Input(format!("there is no model sql/{name}.sql")))
+    }
+
+    /// The models of a layer, by name.
+    pub fn layer<'a>(&'a self, layer: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.0.values().filter(move |model| model.name.split('/').next() == Some(layer))
+    }
+}

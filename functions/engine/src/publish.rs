@@ -1,0 +1,276 @@
+//! Publication: write everything, check it, then move one pointer.
+//!
+//! A reader starts at `published/<period>.json`. Until that object changes, nothing of a run is visible; once it has,
+//! all of it is. The copies below `summaries/` follow the pointer and are repaired by the next run if cut short.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, Utc};
+use object_store::{PutMode, UpdateVersion};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::error::{Context, Error, Result};
+use crate::estimates::{self, Row};
+use crate::plan::Plan;
+use crate::report::Ledger;
+use crate::rollup::{Record, content};
+use crate::snapshot::Snapshot;
+use crate::store::Location;
+use crate::{Engine, VERSION};
+
+/// The version of `summary.json`'s shape.
+const SUMMARY_SCHEMA: u32 = 1;
+
+/// The pointer of a period: the only object that decides what is visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointer {
+    /// Grows with every publication of the period.
+    pub seq: u64,
+    /// What was published.
+    pub run_id: String,
+    /// Which writing of it.
+    pub attempt: String,
+}
+
+/// A pointer with the version of its object, for the compare and swap.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) pointer: Pointer,
+    e_tag: Option<String>,
+}
+
+/// Everything that a run publishes, in memory.
+pub(crate) struct Run<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) plan: &'a Plan,
+    pub(crate) run_id: String,
+    pub(crate) records: &'a [Record],
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+fn pointer_of(engine: &Engine, period: &str) -> Location {
+    engine.output.join(&format!("published/{period}.json"))
+}
+
+/// What is published of a period, if anything.
+pub(crate) async fn published(engine: &Engine, period: &str) -> Result<Option<Published>> {
+    let location = pointer_of(engine, period);
+    let Some((bytes, e_tag)) = location.get().await? else { return Ok(None) };
+    let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from the newest folder below publications/{period}/"));
+    Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
+}
+
+/// The identity of a run: the facts up to the reported month, the customers, the measures, the settings, the version.
+pub(crate) fn run_id(engine: &Engine, plan: &Plan, records: &[Record], snapshot: &Snapshot) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let config = &engine.config;
+    let settings = format!(
+        "{VERSION} {} {} {} {:?} {} {} {:?}",
+        plan.period, config.timezone, config.currency, config.method, config.guards, config.min_customers, plan.incomplete
+    );
+    hasher.update(settings.as_bytes());
+    for record in records {
+        for (name, table) in &record.tables {
+            hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
+        }
+        // What was set aside is published too.
+        hasher.update(format!("\n{:?}", record.sources).as_bytes());
+    }
+    hasher.update(format!("\n{snapshot:?}").as_bytes());
+    for model in engine.models.layer("measures") {
+        hasher.update(format!("\n{} {}", model.name, content(model.sql.as_bytes())).as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+impl Run<'_> {
+    fn period(&self) -> String {
+        self.plan.period.to_string()
+    }
+
+    fn folder(&self, attempt: &str) -> Location {
+        self.engine.output.join(&format!("runs/{}/{}/{attempt}", self.period(), self.run_id))
+    }
+
+    /// Writes the run's files, checks what was written, and makes it visible.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another writer moved the pointer first; nothing of this run is visible then.
+    pub(crate) async fn publish(
+        &self,
+        before: Option<Published>,
+        rows: &[Row],
+        ledgers: &BTreeMap<String, Ledger>,
+        now: DateTime<Utc>,
+    ) -> Result<Pointer> {
+        let period = self.period();
+        let attempt = attempt_id(now);
+        let folder = self.folder(&attempt);
+        let mut files = BTreeMap::new();
+        for (name, table) in [
+            ("estimates", estimates::table(rows, &self.run_id, &period)?),
+            ("money", estimates::money_table(rows, &self.run_id, &period)?),
+        ] {
+            let bytes = parquet(&table)?;
+            files.insert(format!("{name}.parquet"), content(&bytes));
+            folder.join(&format!("{name}.parquet")).put(bytes).await?;
+        }
+        for (file, expected) in &files {
+            let location = folder.join(file);
+            let found = location.get().await?.map(|(bytes, _)| content(&bytes));
+            if found.as_ref() != Some(expected) {
+                return Err(Error::Audit(format!("{location} does not read back as it was written")));
+            }
+        }
+        folder.join("manifest.json").put(pretty(&self.manifest(rows, ledgers, &files))).await?;
+
+        // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
+        let mut seq = before.as_ref().map_or(0, |published| published.pointer.seq) + 1;
+        let pointer = loop {
+            let pointer = Pointer { seq, run_id: self.run_id.clone(), attempt: attempt.clone() };
+            let publication = json!({
+                "period": period, "pointer": pointer, "published_at": now.to_rfc3339(), "version": VERSION,
+                "replaces": before.as_ref().map(|published| &published.pointer),
+            });
+            let place = self.engine.output.join(&format!("publications/{period}/{seq}"));
+            if place.join("publication.json").put_if(pretty(&publication), PutMode::Create).await? {
+                place.join("summary.json").put(pretty(&self.summary(rows, &pointer))).await?;
+                break pointer;
+            }
+            seq += 1;
+        };
+        let mode = match before {
+            None => PutMode::Create,
+            Some(published) => PutMode::Update(UpdateVersion { e_tag: published.e_tag, version: None }),
+        };
+        if !pointer_of(self.engine, &period).put_if(pretty(&pointer), mode).await? {
+            return Err(Error::Conflict(period));
+        }
+        copy(self.engine, &period, &pointer).await?;
+        Ok(pointer)
+    }
+
+    /// The lineage: what was read, with which models and settings, and what became of it.
+    fn manifest(&self, rows: &[Row], ledgers: &BTreeMap<String, Ledger>, files: &BTreeMap<String, String>) -> serde_json::Value {
+        let Engine { config, models, lake, .. } = self.engine;
+        let models: Vec<_> = ["staging", "facts", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
+        let inputs = lake.sources.iter().flat_map(|(name, source)| {
+            source.objects.iter().map(move |object| {
+                json!({
+                    "source": name, "key": source.location.name_of(&object.meta.location), "etag": object.meta.e_tag,
+                    "bytes": object.meta.size, "rows": object.rows,
+                })
+            })
+        });
+        let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+        for row in rows {
+            *statuses.entry(row.status.as_str()).or_default() += 1;
+        }
+        json!({
+            "run_id": self.run_id,
+            "period": self.period(),
+            "version": VERSION,
+            "settings": {
+                "timezone": config.timezone.name(), "tzdata": chrono_tz::IANA_TZDB_VERSION, "currency": config.currency,
+                "naive_timezone": config.method.naive_timezone.name(), "guards": config.guards,
+                "min_customers": config.min_customers, "default_margin_rate": config.method.default_margin_rate,
+                "history_from": self.plan.history_start.to_string(), "incomplete": self.plan.incomplete,
+            },
+            "inputs": inputs.collect::<Vec<_>>(),
+            "models": models.iter().map(|model| {
+                json!({"name": model.name, "origin": model.origin, "hash": content(model.sql.as_bytes())})
+            }).collect::<Vec<_>>(),
+            "facts": self.records,
+            "customers": self.snapshot,
+            "rows": ledgers,
+            "statuses": statuses,
+            "files": files,
+        })
+    }
+
+    /// The estimates for programs that do not read Parquet.
+    fn summary(&self, rows: &[Row], pointer: &Pointer) -> serde_json::Value {
+        json!({
+            "schema": SUMMARY_SCHEMA,
+            "period": self.period(),
+            "run_id": self.run_id,
+            "seq": pointer.seq,
+            "version": VERSION,
+            "currency": self.engine.config.currency,
+            "timezone": self.engine.config.timezone.name(),
+            "incomplete": self.plan.incomplete,
+            "estimates": rows,
+        })
+    }
+}
+
+/// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.
+pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
+    let run = format!("runs/{period}/{}/{}", pointer.run_id, pointer.attempt);
+    let publication = format!("publications/{period}/{}", pointer.seq);
+    let mut copies = vec![
+        (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
+        (format!("{run}/money.parquet"), format!("summaries/money/period={period}/money.parquet")),
+        (format!("{publication}/summary.json"), format!("summaries/files/{period}/summary.json")),
+    ];
+    if newest(engine).await?.as_deref().is_none_or(|newest| newest <= period) {
+        copies.push((format!("{publication}/summary.json"), "summaries/latest/summary.json".to_owned()));
+    }
+    let mut written = 0;
+    for (from, to) in copies {
+        let (from, to) = (engine.output.join(&from), engine.output.join(&to));
+        // Look at the copy before the pointer: whoever publishes in between changes the copy, and the write is refused.
+        loop {
+            let found = to.get().await?;
+            if published(engine, period).await?.is_none_or(|published| published.pointer != *pointer) {
+                return Ok(written);
+            }
+            let (bytes, _) = from.get().await?.ok_or_else(|| Error::Input(format!("{from} was published and is gone")))?;
+            let mode = match found {
+                Some((copy, _)) if copy == bytes => break,
+                Some((_, e_tag)) => PutMode::Update(UpdateVersion { e_tag, version: None }),
+                None => PutMode::Create,
+            };
+            if to.put_if(bytes, mode).await? {
+                written += 1;
+                break;
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// The newest published period.
+pub(crate) async fn newest(engine: &Engine) -> Result<Option<String>> {
+    let objects = engine.output.join("published").list().await?;
+    let periods = objects.iter().filter_map(|object| object.location.filename()?.strip_suffix(".json").map(str::to_owned));
+    Ok(periods.max())
+}
+
+/// A name for one writing of a run: the instant, and what tells two processes apart.
+fn attempt_id(now: DateTime<Utc>) -> String {
+    let unique = format!("{now:?} {:?} {}", std::time::Instant::now(), std::process::id());
+    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &content(unique.as_bytes())[..8])
+}
+
+fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
+    let context = || "cannot encode a table".to_owned();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).context(context)?))
+        .set_created_by("cxroi".to_owned())
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), Some(properties)).context(context)?;
+    writer.write(table).context(context)?;
+    writer.into_inner().context(context)
+}

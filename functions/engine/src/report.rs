@@ -1,0 +1,251 @@
+//! Facts become estimates, and estimates are audited before anybody sees them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::prelude::SessionContext;
+use object_store::ObjectMeta;
+use serde::Serialize;
+
+use crate::contract;
+use crate::error::{Context, Error, Result};
+use crate::estimates::{ALL, Row, Status};
+use crate::lake::{ObjectTable, readable};
+use crate::plan::{Outside, Plan};
+use crate::rollup::{Counts, FactTable, Record};
+use crate::rows::Money;
+use crate::snapshot::Snapshot;
+use crate::{Engine, measures, session};
+
+/// A source may lose one row in a hundred to bad values before the run is refused.
+const REJECTED_LIMIT: f64 = 0.01;
+
+/// What became of all rows of a source.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Ledger {
+    /// Rows of the source.
+    pub rows: u64,
+    /// What became of the rows of the months reported on.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Rows of other months, or of none.
+    pub outside: Outside,
+}
+
+impl Ledger {
+    /// Rows that could not be used because of what they say.
+    fn rejected(&self) -> u64 {
+        self.counts.rejected + self.outside.undated + self.outside.before + self.outside.future
+    }
+}
+
+/// Adds up what became of each source's rows over all months, and holds it against the rows that there are.
+///
+/// # Errors
+/// [`Error::Audit`] if a row is unaccounted for; [`Error::Input`] if more than one in a hundred was rejected.
+pub(crate) fn reconcile(
+    plan: &Plan,
+    records: &[Record],
+    outside: &BTreeMap<&'static str, Outside>,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<String, Ledger>> {
+    let mut ledgers = BTreeMap::new();
+    for (name, feed) in &plan.feeds {
+        let mut ledger = Ledger { rows: feed.rows, outside: outside[name], ..Ledger::default() };
+        for counts in records.iter().filter_map(|record| record.sources.get(*name)) {
+            ledger.counts.add(counts)?;
+        }
+        let Outside { undated, before, after, future } = ledger.outside;
+        let found = ledger.counts.rows + undated + before + after + future;
+        if found != ledger.rows {
+            return Err(Error::Audit(format!("{name} has {} rows, but {found} are accounted for", ledger.rows)));
+        }
+        ledgers.insert((*name).to_owned(), ledger);
+    }
+    if let Some(counts) = &snapshot.counts {
+        ledgers.insert("customers".to_owned(), Ledger { rows: counts.rows, counts: counts.clone(), ..Ledger::default() });
+    }
+    for (name, ledger) in &ledgers {
+        let counts = &ledger.counts;
+        if counts.rows != counts.used + counts.rejected + counts.duplicate + counts.no_consent {
+            return Err(Error::Audit(format!("{name}: rows read, used, rejected, duplicate and without consent do not add up")));
+        }
+        if ledger.rejected() as f64 > REJECTED_LIMIT * ledger.rows as f64 {
+            let outside = [
+                ("no readable time", ledger.outside.undated),
+                ("before the start of history", ledger.outside.before),
+                ("in the future", ledger.outside.future),
+            ];
+            let outside = outside.into_iter().filter(|(_, rows)| *rows > 0).map(|(reason, rows)| (reason.to_owned(), rows));
+            let reasons = counts.reasons.iter().map(|(reason, rows)| (reason.clone(), *rows)).chain(outside);
+            let reasons: Vec<String> = reasons.map(|(reason, rows)| format!("{reason}: {rows} rows")).collect();
+            return Err(Error::Input(format!(
+                "{} of {} rows of {name} were rejected, more than 1 %:\n  - {}\n  look at them with `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"`",
+                ledger.rejected(),
+                ledger.rows,
+                reasons.join("\n  - ")
+            )));
+        }
+    }
+    Ok(ledgers)
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.rows += other.rows;
+        self.used += other.used;
+        self.rejected += other.rejected;
+        self.duplicate += other.duplicate;
+        self.conflicting += other.conflicting;
+        self.no_consent += other.no_consent;
+        for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.invalid, &other.invalid)] {
+            for (name, rows) in theirs {
+                *mine.entry(name.clone()).or_default() += rows;
+            }
+        }
+        self.amount = self.amount.plus(other.amount)?;
+        self.amount_used = self.amount_used.plus(other.amount_used)?;
+        self.amount_rejected = self.amount_rejected.plus(other.amount_rejected)?;
+        self.amount_duplicate = self.amount_duplicate.plus(other.amount_duplicate)?;
+        Ok(())
+    }
+}
+
+/// A session that sees the months' facts and the customers of the snapshot.
+pub(crate) async fn session(engine: &Engine, records: &[Record], snapshot: &Snapshot) -> Result<SessionContext> {
+    let session = engine.session(engine.cores);
+    register_facts(engine, &session, records).await?;
+    let customers = contract::source("customers").expect("a source of the contract");
+    match &snapshot.table {
+        Some(table) => register_objects(engine, &session, "staging", "customers", [table]).await?,
+        None => session::register(&session, "staging", "customers", Arc::new(EmptyTable::new(contract::schema(customers))))?,
+    }
+    Ok(session)
+}
+
+/// Registers `facts.*` over the months' objects.
+pub(crate) async fn register_facts(engine: &Engine, session: &SessionContext, records: &[Record]) -> Result<()> {
+    for model in engine.models.layer("facts") {
+        let name = model.name.trim_start_matches("facts/");
+        let tables: Vec<&FactTable> = records.iter().filter_map(|record| record.tables.get(name)).collect();
+        if !tables.is_empty() {
+            register_objects(engine, session, "facts", name, tables).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn register_objects<'a>(
+    engine: &Engine,
+    session: &SessionContext,
+    schema: &str,
+    name: &str,
+    tables: impl IntoIterator<Item = &'a FactTable>,
+) -> Result<()> {
+    let objects = tables.into_iter().map(|table| ObjectMeta {
+        location: engine.output.join(&table.key).path().clone(),
+        last_modified: chrono::DateTime::UNIX_EPOCH,
+        size: table.bytes,
+        e_tag: None,
+        version: None,
+    });
+    let objects: Vec<ObjectMeta> = objects.collect();
+    let table = ObjectTable { store: engine.output.base(), schema: written_schema(engine, &objects[0]).await?, objects };
+    session.register_object_store(&engine.output.base(), Arc::clone(engine.output.store()));
+    session::register(session, schema, name, Arc::new(table))
+}
+
+/// The schema of a file that we wrote.
+pub(crate) async fn written_schema(engine: &Engine, object: &ObjectMeta) -> Result<SchemaRef> {
+    let schema = DFParquetMetadata::new(engine.output.store().as_ref(), object).fetch_schema().await;
+    let name = || format!("cannot read {}; delete the facts below {} to make them again", engine.output.name_of(&object.location), engine.output);
+    Ok(readable(&schema.context(name)?))
+}
+
+/// Runs every measure, adds what is known of the data's quality, and audits the whole.
+///
+/// # Errors
+/// [`Error::Audit`] for the first contradiction.
+pub(crate) async fn estimates(
+    engine: &Engine,
+    plan: &Plan,
+    session: &SessionContext,
+    ledgers: &BTreeMap<String, Ledger>,
+) -> Result<Vec<Row>> {
+    let mut rows = measures::all(engine, plan, session).await?;
+    rows.extend(quality(plan, ledgers));
+    if plan.incomplete.is_some() {
+        rows = rows.into_iter().map(|row| row.flag("incomplete")).collect();
+    }
+    let rows: Vec<Row> = rows.into_iter().map(|row| row.suppressed_below(engine.config.min_customers)).collect();
+    audit(&rows)?;
+    Ok(rows)
+}
+
+fn quality(plan: &Plan, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
+    let row = |metric, unit| Row::new("quality", metric, unit, "census").window("ALL");
+    let total = |get: fn(&Ledger) -> u64| ledgers.values().map(get).sum::<u64>() as f64;
+    let mut rows = vec![
+        row("history_months", "months").census(f64::from(plan.period.0 - plan.history_start.0 + 1)),
+        row("rejected_rows", "rows").census(total(Ledger::rejected)),
+        row("duplicate_rows", "rows").census(total(|ledger| ledger.counts.duplicate)),
+    ];
+    for (score, metric) in [("nps", "invalid_nps"), ("csat", "invalid_csat"), ("ces", "invalid_ces")] {
+        let row = row(metric, "rows").score(score);
+        rows.push(match ledgers.get("interactions") {
+            Some(ledger) => row.census(ledger.counts.invalid.get(score).copied().unwrap_or(0) as f64),
+            None => row.without(Status::NotApplicable),
+        });
+    }
+    rows
+}
+
+/// Holds every row against what a number must be.
+fn audit(rows: &[Row]) -> Result<()> {
+    let mut names = HashSet::new();
+    for row in rows {
+        let name = row.name();
+        let fail = |what: &str| Err(Error::Audit(format!("{name}: {what}")));
+        if !names.insert(row.name()) {
+            return fail("two rows have this name");
+        }
+        match (&row.estimate, row.status) {
+            (None, Status::Ok) => return fail("status ok without a value"),
+            (Some(_), status) if status != Status::Ok => return fail("a value without status ok"),
+            (None, _) if row.exact.is_some() => return fail("an amount without a value"),
+            (None, _) => continue,
+            (Some(estimate), _) => {
+                let stats::Estimate { value, se, df, lo, hi, p } = *estimate;
+                let known = [Some(value), se, df, lo, hi, p];
+                if known.into_iter().flatten().any(|number| !number.is_finite()) {
+                    return fail("a number that is not finite");
+                }
+                if lo.zip(hi).is_some_and(|(lo, hi)| lo > value || value > hi) {
+                    return fail("a value outside its own interval");
+                }
+                if p.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+                    return fail("a p-value that is no probability");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Holds the reported month's revenue against the money of the rows that went into its facts.
+///
+/// # Errors
+/// [`Error::Audit`] if they differ.
+pub(crate) fn tie_out(rows: &[Row], records: &[Record]) -> Result<()> {
+    let reported = rows.iter().find(|row| (row.metric, row.window, row.segment.as_str()) == ("revenue", Some("MONTH"), ALL));
+    let read = records.last().and_then(|record| record.sources.get("sales")).map_or(Money::default(), |counts| counts.amount_used);
+    match reported.and_then(|row| row.exact) {
+        Some(amount) if amount != read => {
+            Err(Error::Audit(format!("the reported month's revenue is {amount}, its sales rows add up to {read}")))
+        }
+        _ => Ok(()),
+    }
+}

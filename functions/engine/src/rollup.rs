@@ -1,0 +1,374 @@
+//! One month of raw rows becomes that month's facts.
+//!
+//! Facts are immutable objects named by fingerprint. The record is written last: it is there only if every table is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{BatchCoalescer, SortOptions};
+use arrow::datatypes::{Decimal128Type, Int64Type, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+
+use crate::Engine;
+use crate::contract::{SOURCES, Source};
+use crate::error::{Context, Error, Result};
+use crate::lake::InputObject;
+use crate::models::Model;
+use crate::month::Month;
+use crate::plan::MonthPlan;
+use crate::rows::{Money, Rows};
+use crate::session::{self, View};
+
+/// Rows a Parquet write takes at once. Fixed, so that the same rows give the same bytes.
+const WRITE_ROWS: usize = 65_536;
+
+/// What a finished month of facts is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The local month.
+    pub month: String,
+    /// What it was made from.
+    pub fingerprint: String,
+    /// The fact tables by name.
+    pub tables: BTreeMap<String, FactTable>,
+    /// What became of the month's rows, by source.
+    pub sources: BTreeMap<String, Counts>,
+}
+
+/// One immutable object of facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactTable {
+    /// Its key below the output prefix.
+    pub key: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its rows.
+    pub rows: u64,
+    /// A hash of its bytes: equal content is equal facts.
+    pub content: String,
+}
+
+/// What became of a source's rows. `rows` is the sum of `used`, `rejected`, `duplicate` and `no_consent`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows in the facts.
+    pub used: u64,
+    /// Rows with a value that is missing or cannot be read.
+    pub rejected: u64,
+    /// Second copies of a row with the same identity.
+    pub duplicate: u64,
+    /// Of these, copies whose content differed from the one that stayed.
+    pub conflicting: u64,
+    /// Rows of customers who did not consent.
+    pub no_consent: u64,
+    /// Why rows were rejected, with how many.
+    pub reasons: BTreeMap<String, u64>,
+    /// Answers outside their scale, by score.
+    pub invalid: BTreeMap<String, u64>,
+    /// Money of the rows (sales only): of all that could be read, and of those in the facts.
+    pub amount: Money,
+    /// Money of the rows in the facts.
+    pub amount_used: Money,
+    /// Money of rejected rows whose amount could be read.
+    pub amount_rejected: Money,
+    /// Money of second copies.
+    pub amount_duplicate: Money,
+}
+
+impl Record {
+    fn key(month: Month, fingerprint: &str) -> String {
+        format!("facts/records/month={month}/{fingerprint}.json")
+    }
+
+    /// The record of a finished month, or `None`.
+    pub(crate) async fn load(engine: &Engine, month: Month, fingerprint: &str) -> Result<Option<Self>> {
+        let location = engine.output.join(&Self::key(month, fingerprint));
+        let Some((bytes, _)) = location.get().await? else { return Ok(None) };
+        let damaged = |error| Error::Input(format!("{location} is damaged ({error}); delete it, the month is then read again"));
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+}
+
+/// Makes the facts of one month, with this many threads.
+///
+/// # Errors
+/// [`Error::Input`] for rows that must not be used; [`Error::Audit`] if facts and rows read do not agree.
+pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
+    let view = engine.view(Some(plan.month));
+    let sources = SOURCES.iter().filter(|source| source.time.is_some() && engine.config.lake.contains_key(source.name));
+    let (session, sources) =
+        counted(engine, view, partitions, sources.collect(), |raw, object| plan.reads(engine, raw, object)).await?;
+    refuse_currencies(engine, plan, &session).await?;
+    let parameters = session::parameters(&engine.config, None);
+    let mut tables = BTreeMap::new();
+    for model in engine.models.layer("facts") {
+        let name = model.name.trim_start_matches("facts/").to_owned();
+        let planned = session::plan_model(&session, model, &parameters).await?;
+        let facts = Facts::collect(model, planned).await?;
+        if name == "customer_month" {
+            facts.agree(plan.month, &sources)?;
+        }
+        let key = format!("facts/{name}/month={}/{}.parquet", plan.month, plan.fingerprint);
+        tables.insert(name, facts.put(engine, key).await?);
+    }
+    let record = Record { month: plan.month.to_string(), fingerprint: plan.fingerprint.clone(), tables, sources };
+    let json = serde_json::to_vec_pretty(&record).expect("a record is plain data");
+    engine.output.join(&Record::key(plan.month, &plan.fingerprint)).put(json).await?;
+    Ok(record)
+}
+
+/// A session over the wanted objects, and what became of their rows. Second copies are looked for first, and dropped
+/// only where there are any: that takes a sort.
+pub(crate) async fn counted(
+    engine: &Engine,
+    mut view: View<'_>,
+    partitions: usize,
+    sources: Vec<&'static Source>,
+    wanted: impl Fn(&str, &InputObject) -> bool,
+) -> Result<(SessionContext, BTreeMap<String, Counts>)> {
+    let session = engine.session(partitions);
+    view.unique = false;
+    view.register(&session, &wanted).await?;
+    let mut counted = BTreeMap::new();
+    for source in &sources {
+        counted.insert(source.name.to_owned(), count(&session, source).await?);
+    }
+    if counted.values().all(|counts| counts.duplicate == 0) {
+        return Ok((session, counted));
+    }
+    let session = engine.session(partitions);
+    view.unique = true;
+    view.register(&session, &wanted).await?;
+    for source in sources {
+        subtract_copies(&session, source, counted.get_mut(source.name).expect("counted above")).await?;
+    }
+    Ok((session, counted))
+}
+
+/// Counts the month's rows of a source by what becomes of them; copies count as used until they are subtracted.
+async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
+    let has = |name: &str| source.columns.iter().any(|column| column.name == name);
+    let scores: Vec<&str> = ["nps", "csat", "ces"].into_iter().filter(|score| has(score)).collect();
+    let mut sql = String::from("select rejected, count(*) as rows");
+    sql.push_str(if has("consent") { ", coalesce(not consent, false) as refused" } else { ", false as refused" });
+    sql.push_str(if has("amount") { ", sum(amount) as amount" } else { ", 0 as amount" });
+    for score in &scores {
+        sql.push_str(&format!(", count(*) filter (where invalid_{score}) as invalid_{score}"));
+    }
+    sql.push_str(&format!(" from audit.{} group by rejected, refused", source.name));
+    let context = || format!("cannot read {}", source.name);
+    let fates = session::read_only(session, &sql).await.context(context)?;
+    let fates = Rows::collect(fates).await.context(context)?;
+    let mut counts = Counts::default();
+    for row in 0..fates.len() {
+        let (rows, amount) = (fates.count("rows", row)?, fates.money("amount", row)?);
+        counts.rows += rows;
+        counts.amount = counts.amount.plus(amount)?;
+        if let Some(reason) = fates.text("rejected", row)? {
+            counts.rejected += rows;
+            counts.amount_rejected = counts.amount_rejected.plus(amount)?;
+            *counts.reasons.entry(reason).or_default() += rows;
+            continue;
+        }
+        if fates.integer("refused", row)? == 1 {
+            counts.no_consent += rows;
+            continue;
+        }
+        counts.used += rows;
+        counts.amount_used = counts.amount_used.plus(amount)?;
+        for score in &scores {
+            *counts.invalid.entry((*score).to_owned()).or_default() += fates.count(&format!("invalid_{score}"), row)?;
+        }
+    }
+    let identity = source.identity.join(", ");
+    let identified = source.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
+    let sql = format!(
+        "select count(*) as ids, sum(copies) as rows from \
+         (select {identity}, count(*) as copies from staging.{} where {identified} group by {identity})",
+        source.name
+    );
+    let ids = session::read_only(session, &sql).await.context(context)?;
+    let ids = Rows::collect(ids).await.context(context)?;
+    counts.duplicate = ids.count("rows", 0)? - ids.count("ids", 0)?;
+    if counts.duplicate > 0 {
+        let sql = format!("select count(*) as contents from (select distinct * from staging.{} where {identified})", source.name);
+        let contents = session::read_only(session, &sql).await.context(context)?;
+        let contents = Rows::collect(contents).await.context(context)?;
+        counts.conflicting = contents.count("contents", 0)? - ids.count("ids", 0)?;
+    }
+    Ok(counts)
+}
+
+/// Moves second copies from used to duplicate, in a session whose staging drops them.
+async fn subtract_copies(session: &SessionContext, source: &Source, counts: &mut Counts) -> Result<()> {
+    let amount = if source.name == "sales" { "sum(amount)" } else { "0" };
+    let sql = format!("select count(*) as rows, {amount} as amount from staging.{}", source.name);
+    let context = || format!("cannot read {}", source.name);
+    let kept = session::read_only(session, &sql).await.context(context)?;
+    let kept = Rows::collect(kept).await.context(context)?;
+    let (rows, amount) = (kept.count("rows", 0)?, kept.money("amount", 0)?);
+    if rows + counts.duplicate != counts.used {
+        return Err(Error::Audit(format!(
+            "{}: {} rows less {} copies should leave {rows}",
+            source.name, counts.used, counts.duplicate
+        )));
+    }
+    counts.amount_duplicate = counts.amount_used.plus(amount.negated())?;
+    (counts.used, counts.amount_used) = (rows, amount);
+    Ok(())
+}
+
+/// Money of several currencies cannot be added up.
+async fn refuse_currencies(engine: &Engine, plan: &MonthPlan, session: &SessionContext) -> Result<()> {
+    let check = engine.models.get("checks/one_currency")?;
+    let foreign = session::plan_model(session, check, &session::parameters(&engine.config, None)).await?;
+    let foreign = Rows::collect(foreign).await.context(|| format!("sql/{}.sql", check.name))?;
+    if foreign.len() == 0 {
+        return Ok(());
+    }
+    let whole = engine.session(engine.cores);
+    engine.view(None).register(&whole, |_, _| true).await?;
+    let sql = "select currency, count(*) as lines from staging.sales where currency is not null group by currency order by currency";
+    let context = || "cannot read sales".to_owned();
+    let all = Rows::collect(session::read_only(&whole, sql).await.context(context)?).await.context(context)?;
+    let mut list = Vec::new();
+    for row in 0..all.len() {
+        list.push(format!("{} ({} lines)", all.text("currency", row)?.unwrap_or_default(), all.count("lines", row)?));
+    }
+    Err(Error::Input(format!(
+        "sales are in {}, first seen in {}, but the configuration says {}; convert the amounts in sql/staging/sales.sql, or correct `currency`",
+        list.join(", "),
+        plan.month,
+        engine.config.currency
+    )))
+}
+
+/// A name for content: equal bytes, equal name.
+pub(crate) fn content(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..32].to_owned()
+}
+
+/// A finished fact table in memory.
+pub(crate) struct Facts {
+    pub(crate) bytes: Vec<u8>,
+    rows: u64,
+    totals: BTreeMap<&'static str, i128>,
+}
+
+impl Facts {
+    /// Runs a fact model and encodes its rows, which must be sorted by the model's grain without a repeat.
+    pub(crate) async fn collect(model: &Model, planned: datafusion::dataframe::DataFrame) -> Result<Self> {
+        let context = || format!("sql/{}.sql ({})", model.name, model.origin);
+        let mut stream = planned.execute_stream().await.context(context)?;
+        let schema = stream.schema();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).context(context)?))
+            .set_created_by("cxroi".to_owned())
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).context(context)?;
+        let mut grain = Grain::new(model, &schema)?;
+        let mut facts = Self { bytes: Vec::new(), rows: 0, totals: BTreeMap::new() };
+        let mut chunks = BatchCoalescer::new(Arc::clone(&schema), WRITE_ROWS);
+        while let Some(batch) = stream.next().await {
+            chunks.push_batch(batch.context(context)?).context(context)?;
+            while let Some(chunk) = chunks.next_completed_batch() {
+                facts.append(&mut writer, &mut grain, &chunk).context(context)??;
+            }
+        }
+        chunks.finish_buffered_batch().context(context)?;
+        while let Some(chunk) = chunks.next_completed_batch() {
+            facts.append(&mut writer, &mut grain, &chunk).context(context)??;
+        }
+        facts.bytes = writer.into_inner().context(context)?;
+        Ok(facts)
+    }
+
+    fn append(
+        &mut self,
+        writer: &mut ArrowWriter<Vec<u8>>,
+        grain: &mut Grain,
+        chunk: &RecordBatch,
+    ) -> Result<Result<()>, parquet::errors::ParquetError> {
+        self.rows += chunk.num_rows() as u64;
+        for name in ["interactions", "order_lines", "revenue"] {
+            let Some(column) = chunk.column_by_name(name) else { continue };
+            let whole = column.as_primitive_opt::<Int64Type>().map(|counts| counts.iter().flatten().map(i128::from).sum());
+            let money = column.as_primitive_opt::<Decimal128Type>().map(|amounts| amounts.iter().flatten().sum());
+            *self.totals.entry(name).or_default() += whole.or(money).unwrap_or(0_i128);
+        }
+        writer.write(chunk)?;
+        Ok(grain.check(chunk))
+    }
+
+    /// Writes the table under a key.
+    pub(crate) async fn put(self, engine: &Engine, key: String) -> Result<FactTable> {
+        let (bytes, content) = (self.bytes.len() as u64, content(&self.bytes));
+        engine.output.join(&key).put(self.bytes).await?;
+        Ok(FactTable { key, bytes, rows: self.rows, content })
+    }
+
+    /// Holds the facts against what was counted row by row.
+    fn agree(&self, month: Month, sources: &BTreeMap<String, Counts>) -> Result<()> {
+        let used = |source: &str| sources.get(source).map_or(0, |counts| i128::from(counts.used));
+        let amount = sources.get("sales").map_or(0, |counts| counts.amount_used.0);
+        for (total, want) in [("interactions", used("interactions")), ("order_lines", used("sales")), ("revenue", amount)] {
+            let found = self.totals.get(total).copied().unwrap_or(want);
+            if found != want {
+                return Err(Error::Audit(format!("{month}: the facts' {total} add up to {found}, the rows used to {want}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The claim of `-- grain:`: rows come sorted by these columns, and no two are the same in them.
+struct Grain {
+    model: String,
+    columns: Vec<usize>,
+    converter: RowConverter,
+    last: Option<arrow::row::OwnedRow>,
+}
+
+impl Grain {
+    fn new(model: &Model, schema: &SchemaRef) -> Result<Self> {
+        let mut columns = Vec::new();
+        for name in model.grain() {
+            let position = schema.index_of(name).map_err(|_| {
+                Error::Input(format!("sql/{}.sql ({}): its grain names `{name}`, which it does not select", model.name, model.origin))
+            })?;
+            columns.push(position);
+        }
+        let options = SortOptions { descending: false, nulls_first: false };
+        let fields = columns.iter().map(|at| SortField::new_with_options(schema.field(*at).data_type().clone(), options));
+        let converter = RowConverter::new(fields.collect()).context(|| model.name.clone())?;
+        Ok(Self { model: format!("sql/{}.sql ({})", model.name, model.origin), columns, converter, last: None })
+    }
+
+    fn check(&mut self, chunk: &RecordBatch) -> Result<()> {
+        if self.columns.is_empty() {
+            return Err(Error::Input(format!("{}: a fact file says its grain, as `-- grain: month, customer_id`", self.model)));
+        }
+        let columns: Vec<_> = self.columns.iter().map(|at| Arc::clone(chunk.column(*at))).collect();
+        let rows = self.converter.convert_columns(&columns).context(|| self.model.clone())?;
+        let before = self.last.as_ref().map(arrow::row::OwnedRow::row).into_iter().chain(rows.iter());
+        // Without a row before the chunk the pairs start one later.
+        let after = rows.iter().skip(usize::from(self.last.is_none()));
+        if before.zip(after).any(|(before, after)| before >= after) {
+            return Err(Error::Input(format!(
+                "{}: two rows have the same grain, or they are not sorted by it; group and order by the grain's columns",
+                self.model
+            )));
+        }
+        self.last = rows.iter().next_back().map(|row| row.owned());
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! What SQL can see: the schemas `raw`, `audit`, `staging`, `facts` and `roi`, the functions, and the limits.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, lit};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::config::Config;
+use crate::contract::{self, SOURCES, Source};
+use crate::error::{Context, Result};
+use crate::exact_sum::exact_sum;
+use crate::lake::{InputObject, Lake};
+use crate::models::{Model, Models};
+use crate::month::Month;
+
+/// The memory pool and the spill files that all queries of a process share.
+///
+/// # Errors
+/// [`Error::Query`] if there is no folder for temporary files.
+pub(crate) fn runtime(memory_limit: Option<usize>) -> Result<Arc<RuntimeEnv>> {
+    let bytes = memory_limit.unwrap_or_else(|| machine_memory() / 10 * 6);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(
+            FairSpillPool::new(bytes),
+            NonZeroUsize::new(3).expect("three is not zero"),
+        )))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
+        .with_object_list_cache_limit(0)
+        .build_arc()
+        .context(|| "cannot set up the query engine".to_owned())
+}
+
+/// Memory of the machine, or of the container if that is less.
+fn machine_memory() -> usize {
+    let system = sysinfo::System::new_with_specifics(
+        sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+    );
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    usize::try_from(system.total_memory().min(container)).unwrap_or(usize::MAX)
+}
+
+/// A session without tables.
+pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(partitions).with_information_schema(true);
+    config.options_mut().execution.parquet.pushdown_filters = false;
+    let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
+    session.register_udaf(exact_sum());
+    let catalog = session.catalog("datafusion").expect("the default catalog");
+    for schema in ["raw", "audit", "staging", "facts", "roi"] {
+        catalog.register_schema(schema, Arc::new(MemorySchemaProvider::new())).expect("the default catalog takes schemas");
+    }
+    session
+}
+
+/// Puts a table into one of the schemas.
+pub(crate) fn register(session: &SessionContext, schema: &str, table: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+    session
+        .register_table(TableReference::partial(schema, table), provider)
+        .context(|| format!("cannot register {schema}.{table}"))?;
+    Ok(())
+}
+
+/// Plans a query that can only read.
+pub(crate) async fn read_only(session: &SessionContext, sql: &str) -> datafusion::error::Result<DataFrame> {
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    session.sql_with_options(sql, options).await
+}
+
+/// Plans a model with its parameters.
+pub(crate) async fn plan_model(session: &SessionContext, model: &Model, parameters: &Parameters) -> Result<DataFrame> {
+    let planned = read_only(session, &model.sql).await.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
+    planned.with_param_values(parameters.clone()).context(|| format!("sql/{}.sql ({})", model.name, model.origin))
+}
+
+/// The values of `$as_of`, `$currency` and `$default_margin_rate`.
+pub(crate) type Parameters = Vec<(&'static str, ScalarValue)>;
+
+/// The parameters that every model may name. `$as_of` only exists where a month is reported.
+pub(crate) fn parameters(config: &Config, as_of: Option<Month>) -> Parameters {
+    // Six decimals of a rate are exact in both worlds.
+    let rate = (config.method.default_margin_rate * 1e6).round() as i128;
+    let mut parameters = vec![
+        ("currency", ScalarValue::from(config.currency.as_str())),
+        ("default_margin_rate", ScalarValue::Decimal128(Some(rate), 7, 6)),
+    ];
+    parameters.extend(as_of.map(|month| ("as_of", ScalarValue::from(month.0))));
+    parameters
+}
+
+/// Which objects and rows of the lake a session sees.
+pub(crate) struct View<'a> {
+    pub(crate) lake: &'a Lake,
+    pub(crate) models: &'a Models,
+    pub(crate) config: &'a Config,
+    /// Only the rows of this local month.
+    pub(crate) month: Option<Month>,
+    /// Drop second copies of a row. Costs a sort, so a rollup looks first whether there are any.
+    pub(crate) unique: bool,
+}
+
+impl View<'_> {
+    /// Registers `raw.*`, `audit.*` and `staging.*`; `wanted` chooses the objects of a raw source.
+    pub(crate) async fn register(
+        &self,
+        session: &SessionContext,
+        wanted: impl Fn(&str, &InputObject) -> bool,
+    ) -> Result<()> {
+        for (name, raw) in &self.lake.sources {
+            session.register_object_store(&raw.location.base(), Arc::clone(raw.location.store()));
+            let objects = raw.objects.iter().filter(|object| wanted(name, object));
+            register(session, "raw", name, Arc::new(raw.table(objects)))?;
+        }
+        for source in SOURCES.iter().filter(|source| !source.columns.is_empty()) {
+            if !self.config.lake.contains_key(source.name) {
+                register(session, "staging", source.name, Arc::new(EmptyTable::new(contract::schema(source))))?;
+                continue;
+            }
+            let staged = self.staged(session, source).await?;
+            let identified =
+                source.identity.iter().all(|column| staged.schema().field_with_unqualified_name(column).is_ok());
+            let audited = contract::audited(staged, source, self.config, self.month)?;
+            register(session, "audit", source.name, audited.clone().into_view())?;
+            let clean = self.clean(audited, source, identified).context(|| format!("cannot read {}", source.name))?;
+            register(session, "staging", source.name, clean.into_view())?;
+        }
+        Ok(())
+    }
+
+    /// What the staging file of a source selects.
+    pub(crate) async fn staged(&self, session: &SessionContext, source: &Source) -> Result<DataFrame> {
+        let model = self.models.get(&format!("staging/{}", source.name))?;
+        plan_model(session, model, &parameters(self.config, None)).await
+    }
+
+    /// The rows that may be used.
+    fn clean(&self, audited: DataFrame, source: &Source, identified: bool) -> datafusion::error::Result<DataFrame> {
+        let named = |name: &str| Expr::Column(Column::from_name(name));
+        let mut rows = audited.filter(named("rejected").is_null())?;
+        if source.columns.iter().any(|column| column.name == "consent") {
+            rows = rows.filter(named("consent").is_not_false())?;
+        }
+        let columns: Vec<Expr> =
+            source.columns.iter().map(|column| column.name).chain(source.time.map(|_| "month")).map(named).collect();
+        if identified && self.unique {
+            // Of rows with the same identity, the one that sorts first by all columns stays, whatever the file order.
+            let order = source.columns.iter().map(|column| named(column.name).sort(true, false)).collect();
+            let identity: Vec<Expr> = source.identity.iter().map(|column| named(column)).collect();
+            let unidentified = identity.iter().map(|column| column.clone().is_null()).reduce(Expr::or).unwrap_or(lit(false));
+            let partition = identity.into_iter().chain(source.time.map(|_| named("month"))).collect();
+            let copy = row_number().partition_by(partition).order_by(order).build()?.alias("copy");
+            rows = rows.window(vec![copy])?.filter(named("copy").eq(lit(1_u64)).or(unidentified))?;
+        }
+        rows.select(columns)
+    }
+}
+
+/// Whether each row of the staged source is one row of one raw table with its column of time unchanged; the name of
+/// that column and table if so.
+pub(crate) fn passes_through(plan: &LogicalPlan, column: &str) -> Option<(String, String)> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let position = projection.schema.index_of_column_by_name(None, column)?;
+            match projection.expr[position].clone().unalias_nested().data {
+                Expr::Column(column) => passes_through(&projection.input, &column.name),
+                _ => None,
+            }
+        }
+        LogicalPlan::SubqueryAlias(alias) => passes_through(&alias.input, column),
+        LogicalPlan::TableScan(scan) if scan.fetch.is_none() && scan.filters.is_empty() => {
+            Some((scan.table_name.table().to_owned(), column.to_owned()))
+        }
+        _ => None,
+    }
+}

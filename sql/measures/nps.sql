@@ -1,0 +1,45 @@
+-- Net promoter score of the last three months and of the three before: a customer's score is promoters minus
+-- detractors. All sums are whole numbers, so the clustered error and the covariance of customers who answered in
+-- both windows come out exact.
+-- grain: segment
+with answers as (
+    select
+        customer_id,
+        sum(case when month > $as_of - 3 then nps_promoters - nps_detractors else 0 end) as score,
+        sum(case when month > $as_of - 3 then nps_responses else 0 end) as responses,
+        sum(case when month <= $as_of - 3 then nps_promoters - nps_detractors else 0 end) as score_before,
+        sum(case when month <= $as_of - 3 then nps_responses else 0 end) as responses_before,
+    from facts.customer_month
+    where month between $as_of - 5 and $as_of and nps_responses > 0 and customer_id is not null
+    group by customer_id
+),
+scoped as (
+    select answers.*, coalesce(customers.segment, '(unknown)') as segment
+    from answers
+    left join staging.customers as customers on customers.customer_id = answers.customer_id
+    union all
+    select answers.*, '(all)' as segment
+    from answers
+)
+select
+    segment,
+    count(*) as customers,
+    count(*) filter (where responses > 0) as customers_now,
+    sum(score) as score,
+    sum(responses) as responses,
+    sum(score * score) as score_squares,
+    sum(score * responses) as score_responses,
+    sum(responses * responses) as responses_squares,
+    count(*) filter (where responses_before > 0) as customers_before,
+    sum(score_before) as score_before,
+    sum(responses_before) as responses_before,
+    sum(score_before * score_before) as score_squares_before,
+    sum(score_before * responses_before) as score_responses_before,
+    sum(responses_before * responses_before) as responses_squares_before,
+    sum(score * score_before) as cross_score_score,
+    sum(score * responses_before) as cross_score_responses,
+    sum(responses * score_before) as cross_responses_score,
+    sum(responses * responses_before) as cross_responses_responses,
+from scoped
+group by segment
+order by segment

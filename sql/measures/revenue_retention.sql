@@ -1,0 +1,79 @@
+-- Net and gross revenue retention of the customers who were active in the six months before, and the growth of those
+-- active in both windows. Each is a ratio of sums over customers; residual_squares is the second pass of its error.
+-- grain: segment
+with windows as (
+    select
+        customer_id,
+        sum(case when month > $as_of - 6 then revenue else 0 end) as revenue,
+        sum(case when month <= $as_of - 6 then revenue else 0 end) as revenue_before,
+        sum(case when month > $as_of - 6 then positive_lines else 0 end) > 0 as active,
+        sum(case when month <= $as_of - 6 then positive_lines else 0 end) > 0 as active_before,
+    from facts.customer_month
+    where month between $as_of - 11 and $as_of and order_lines > 0 and customer_id is not null
+    group by customer_id
+),
+base as (
+    select
+        customer_id,
+        active,
+        revenue,
+        revenue_before,
+        greatest(least(revenue, revenue_before), 0) as kept,
+        greatest(revenue_before, 0) as keepable,
+    from windows
+    where active_before
+),
+scoped as (
+    select base.*, coalesce(customers.segment, '(unknown)') as segment
+    from base
+    left join staging.customers as customers on customers.customer_id = base.customer_id
+    union all
+    select base.*, '(all)' as segment
+    from base
+),
+totals as (
+    select
+        segment,
+        count(*) as customers,
+        sum(revenue) as net_revenue,
+        sum(revenue_before) as net_base,
+        sum(kept) as gross_revenue,
+        sum(keepable) as gross_base,
+        count(*) filter (where active) as constant_customers,
+        sum(case when active then revenue else 0 end) as constant_revenue,
+        sum(case when active then revenue_before else 0 end) as constant_base,
+    from scoped
+    group by segment
+),
+ratios as (
+    select
+        segment,
+        cast(net_revenue as double) / nullif(cast(net_base as double), 0) as net,
+        cast(gross_revenue as double) / nullif(cast(gross_base as double), 0) as gross,
+        cast(constant_revenue as double) / nullif(cast(constant_base as double), 0) as constant,
+    from totals
+),
+residuals as (
+    select
+        scoped.segment,
+        exact_sum(power(
+            cast(scoped.revenue as double) - ratios.net * cast(scoped.revenue_before as double), 2
+        )) as net_residual_squares,
+        exact_sum(power(
+            cast(scoped.kept as double) - ratios.gross * cast(scoped.keepable as double), 2
+        )) as gross_residual_squares,
+        exact_sum(case when scoped.active then power(
+            cast(scoped.revenue as double) - ratios.constant * cast(scoped.revenue_before as double), 2
+        ) end) as constant_residual_squares,
+    from scoped
+    inner join ratios on ratios.segment = scoped.segment
+    group by scoped.segment
+)
+select
+    totals.*,
+    residuals.net_residual_squares,
+    residuals.gross_residual_squares,
+    residuals.constant_residual_squares,
+from totals
+inner join residuals on residuals.segment = totals.segment
+order by totals.segment

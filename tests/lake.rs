@@ -1,0 +1,153 @@
+//! Small made-up lakes in memory.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use engine::{Config, Engine, Outcome, Stores};
+use object_store::ObjectStore;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
+use url::Url;
+
+/// The instant at which runs happen unless a test says otherwise.
+pub const NOW: &str = "2025-01-20T12:00:00Z";
+
+/// A configuration over `memory://lake/`, without guards and suppression.
+pub const CONFIG: &str = r#"
+timezone = "Europe/Rome"
+currency = "EUR"
+lake = { interactions = "interactions/", sales = "sales/", customers = "customers/" }
+output.url = "out/"
+guards.enabled = false
+privacy.min_customers = 0
+"#;
+
+/// A lake in memory and whatever is published beside it.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    /// The store behind `memory://lake/`.
+    pub store: Arc<dyn ObjectStore>,
+    /// What engines are opened with.
+    pub stores: Stores,
+}
+
+impl Default for Lake {
+    fn default() -> Self {
+        Self::over(Arc::new(InMemory::new()))
+    }
+}
+
+/// An order line: customer, order, instant, cents.
+pub type Line<'a> = (Option<&'a str>, &'a str, &'a str, i64);
+/// An interaction: customer, instant, NPS answer, service cost in cents.
+pub type Touch<'a> = (Option<&'a str>, &'a str, Option<i64>, Option<i64>);
+
+impl Lake {
+    /// A lake over any store.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        let stores = Stores::default();
+        stores.insert(&base(), Arc::clone(&store));
+        Self { store, stores }
+    }
+
+    /// Writes an object.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.store.put(&Path::from(key), bytes.into().into()).await.expect("memory takes objects");
+    }
+
+    /// Writes columns as a Parquet object.
+    pub async fn put_columns(&self, key: &str, columns: Vec<(&str, ArrayRef)>) {
+        self.put(key, parquet(columns)).await;
+    }
+
+    /// Writes order lines.
+    pub async fn sales(&self, key: &str, lines: &[Line<'_>]) {
+        self.put_columns(key, sales(lines)).await;
+    }
+
+    /// Writes interactions.
+    pub async fn interactions(&self, key: &str, touches: &[Touch<'_>]) {
+        let text = |get: fn(&Touch<'_>) -> Option<String>| -> ArrayRef {
+            Arc::new(touches.iter().map(get).collect::<StringArray>())
+        };
+        self.put_columns(
+            key,
+            vec![
+                ("customer_id", text(|touch| touch.0.map(str::to_owned))),
+                ("occurred_at", instants(touches.iter().map(|touch| touch.1))),
+                ("nps", Arc::new(touches.iter().map(|touch| touch.2).collect::<Int64Array>())),
+                ("service_cost", cents(touches.iter().map(|touch| touch.3))),
+            ],
+        )
+        .await;
+    }
+
+    /// Writes customers with their segments.
+    pub async fn customers(&self, key: &str, customers: &[(&str, &str)]) {
+        let ids: StringArray = customers.iter().map(|customer| Some(customer.0)).collect();
+        let segments: StringArray = customers.iter().map(|customer| Some(customer.1)).collect();
+        self.put_columns(key, vec![("customer_id", Arc::new(ids)), ("segment", Arc::new(segments))]).await;
+    }
+
+    /// Opens the lake with a configuration text whose relative paths are keys.
+    pub async fn open(&self, config: &str) -> engine::Result<Engine> {
+        let url = base().join("cxroi.toml").expect("a relative path");
+        self.put("cxroi.toml", config.to_owned()).await;
+        Engine::open(Config::load(&url, &self.stores).await?, &self.stores).await
+    }
+
+    /// Runs the last closed month at [`NOW`].
+    pub async fn run(&self) -> engine::Result<Outcome> {
+        self.open(CONFIG).await?.run(None, instant(NOW), &|_| {}).await
+    }
+
+    /// An object's bytes, if it is there.
+    pub async fn get(&self, key: &str) -> Option<Bytes> {
+        self.store.get(&Path::from(key)).await.ok()?.bytes().await.ok()
+    }
+}
+
+fn base() -> Url {
+    Url::parse("memory://lake/").expect("a URL")
+}
+
+/// The columns of order lines.
+pub fn sales<'a>(lines: &[Line<'a>]) -> Vec<(&'a str, ArrayRef)> {
+    let customers: StringArray = lines.iter().map(|line| line.0).collect();
+    let orders: StringArray = lines.iter().map(|line| Some(line.1)).collect();
+    vec![
+        ("customer_id", Arc::new(customers)),
+        ("order_id", Arc::new(orders)),
+        ("ordered_at", instants(lines.iter().map(|line| line.2))),
+        ("amount", cents(lines.iter().map(|line| Some(line.3)))),
+    ]
+}
+
+/// Instants from RFC 3339 text.
+pub fn instants<'a>(texts: impl Iterator<Item = &'a str>) -> ArrayRef {
+    let micros: Vec<i64> = texts.map(|text| instant(text).timestamp_micros()).collect();
+    Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
+}
+
+/// Amounts from cents.
+pub fn cents(amounts: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let amounts: Decimal128Array = amounts.map(|cents| cents.map(i128::from)).collect();
+    Arc::new(amounts.with_precision_and_scale(18, 2).expect("a valid precision"))
+}
+
+/// An instant from RFC 3339 text.
+pub fn instant(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a date and time")
+}
+
+/// Columns as the bytes of a Parquet file.
+pub fn parquet(columns: Vec<(&str, ArrayRef)>) -> Bytes {
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("memory takes rows");
+    writer.into_inner().expect("memory takes a footer").into()
+}

@@ -1,0 +1,10 @@
+//! The integration tests, as a table of contents.
+
+/// Every SQL file on made-up rows: `sql/**/*.slt`.
+mod models;
+/// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
+mod runs;
+/// What is refused, and whether the message helps.
+mod refusals;
+/// A company with known numbers, from statsmodels and pandas: `golden/`.
+mod golden;
