@@ -1,11 +1,14 @@
 //! Small made-up lakes in memory.
 
+pub mod watched;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use engine::{Config, Engine, Outcome, Stores};
+use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -59,6 +62,11 @@ impl Lake {
         self.store.put(&Path::from(key), bytes.into().into()).await.expect("memory takes objects");
     }
 
+    /// Removes an object.
+    pub async fn delete(&self, key: &str) {
+        self.store.delete(&Path::from(key)).await.expect("the object is there");
+    }
+
     /// Writes columns as a Parquet object.
     pub async fn put_columns(&self, key: &str, columns: Vec<(&str, ArrayRef)>) {
         self.put(key, parquet(columns)).await;
@@ -102,7 +110,67 @@ impl Lake {
 
     /// Runs the last closed month at [`NOW`].
     pub async fn run(&self) -> engine::Result<Outcome> {
-        self.open(CONFIG).await?.run(None, instant(NOW), &|_| {}).await
+        self.run_at(NOW).await
+    }
+
+    /// Runs the last closed month at another instant.
+    pub async fn run_at(&self, now: &str) -> engine::Result<Outcome> {
+        self.open(CONFIG).await?.run(None, instant(now), &|_| {}).await
+    }
+
+    /// The keys of all objects below a prefix.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let objects: Vec<_> = self.store.list(Some(&Path::from(prefix))).try_collect().await.expect("a list");
+        let mut keys: Vec<String> = objects.into_iter().map(|object| object.location.to_string()).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Seven months of a small company, 2024-06 to 2024-12: five customers, four of them in two segments, one file a month and feed.
+    pub async fn seven_months() -> Self {
+        let lake = Self::default();
+        lake.fill().await;
+        lake
+    }
+
+    /// Writes the seven months.
+    pub async fn fill(&self) {
+        self.customers("customers/all.parquet", &[("ann", "home"), ("bob", "home"), ("cas", "work"), ("dee", "work")])
+            .await;
+        for month in 6..=12 {
+            self.month(2024, month).await;
+        }
+    }
+
+    /// Writes one month's files.
+    pub async fn month(&self, year: i32, month: u32) {
+        let day = |day: u32| format!("{year}-{month:02}-{day:02}T10:00:00Z");
+        // A month is closed if its feeds reach into its last three days.
+        let (first, middle, last) = (day(1), day(15), day(if month == 2 { 28 } else { 30 }));
+        let orders: Vec<String> = (0..6).map(|order| format!("{year}{month:02}-{order}")).collect();
+        let cents = |base: i64| base + i64::from(month) * 7;
+        self.sales(
+            &format!("sales/month={year}-{month:02}/part-0.parquet"),
+            &[
+                (Some("ann"), &orders[0], &first, cents(2_000)),
+                (Some("bob"), &orders[1], &middle, cents(1_500)),
+                (Some("bob"), &orders[1], &last, -300),
+                (Some("cas"), &orders[2], &middle, cents(9_000)),
+                (if month.is_multiple_of(2) { Some("dee") } else { Some("eve") }, &orders[3], &last, cents(700)),
+                (None, &orders[4], &last, 111),
+            ],
+        )
+        .await;
+        self.interactions(
+            &format!("interactions/month={year}-{month:02}/part-0.parquet"),
+            &[
+                (Some("ann"), &first, Some(9), None),
+                (Some("bob"), &middle, Some(i64::from(month % 11)), Some(450)),
+                (Some("cas"), &last, Some(6), Some(0)),
+                (None, &last, Some(10), Some(999)),
+            ],
+        )
+        .await;
     }
 
     /// An object's bytes, if it is there.

@@ -1,10 +1,12 @@
 //! The integration tests, as a table of contents.
 
-/// Every SQL file on made-up rows: `sql/**/*.slt`.
-mod models;
-/// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
-mod runs;
-/// What is refused, and whether the message helps.
-mod refusals;
+/// How raw values become contract values: names, types, times, folders.
+mod contract;
 /// A company with known numbers, from statsmodels and pandas: `golden/`.
 mod golden;
+/// Every SQL file on made-up rows: `sql/**/*.slt`.
+mod models;
+/// What is refused, and whether the message helps.
+mod refusals;
+/// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
+mod runs;

@@ -30,10 +30,8 @@ impl AsyncDB for Database {
                 let name = words.next().unwrap_or_default();
                 let model = self.models.get(name).map_err(|error| DataFusionError::Plan(error.to_string()))?;
                 let words: Vec<&str> = words.collect();
-                let parameters: Vec<(String, ScalarValue)> = words
-                    .chunks(3)
-                    .map(|pair| (pair[0].to_owned(), parameter(pair[2])))
-                    .collect();
+                let parameters: Vec<(String, ScalarValue)> =
+                    words.chunks(3).map(|pair| (pair[0].to_owned(), parameter(pair[2]))).collect();
                 self.session.sql(&model.sql).await?.with_param_values(parameters)?
             }
         };
@@ -86,10 +84,17 @@ async fn every_model_answers_as_its_test_says() {
     let mut failures = Vec::new();
     for name in files("sql", "slt") {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(&name).with_extension("slt");
-        let database = || async { Ok(Database { session: engine::empty_session().unwrap(), models: Models::embedded() }) };
+        let database =
+            || async { Ok(Database { session: engine::empty_session().unwrap(), models: Models::embedded() }) };
         let mut runner = Runner::new(database);
         let result = if std::env::var_os("UPDATE_EXPECT").is_some() {
-            let update = runner.update_test_file(path, " ", sqllogictest::default_validator, sqllogictest::default_normalizer, sqllogictest::default_column_validator);
+            let update = runner.update_test_file(
+                path,
+                " ",
+                sqllogictest::default_validator,
+                sqllogictest::default_normalizer,
+                sqllogictest::default_column_validator,
+            );
             update.await.map_err(|error| error.to_string())
         } else {
             runner.run_file_async(path).await.map_err(|error| error.display(false).to_string())

@@ -1,0 +1,223 @@
+//! What a run reads, writes and shows.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use serde_json::Value;
+use tests::watched::{Death, Watched};
+use tests::{CONFIG, Lake, NOW, instant};
+
+const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parquet";
+const FACTS: &str = "out/facts/customer_month/";
+
+async fn json(lake: &Lake, key: &str) -> Option<Value> {
+    lake.get(key).await.map(|bytes| serde_json::from_slice(&bytes).expect("valid JSON"))
+}
+
+/// The value of a number about everybody in the published summary.
+async fn value(lake: &Lake, metric: &str, window: &str) -> Option<f64> {
+    let summary = json(lake, "out/summaries/latest/summary.json").await.expect("a published summary");
+    let rows = summary["estimates"].as_array().expect("estimates").clone();
+    let row =
+        rows.into_iter().find(|row| row["metric"] == metric && row["window"] == window && row["segment"] == "(all)");
+    row.expect("the metric")["value"].as_f64()
+}
+
+fn months(outcome: &engine::Outcome) -> Vec<String> {
+    outcome.months_read.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn the_first_run_reads_every_month_and_publishes_the_last_closed_one() {
+    let lake = Lake::seven_months().await;
+    let outcome = lake.run().await.unwrap();
+    assert_eq!((outcome.period.to_string().as_str(), outcome.published, outcome.pointer.seq), ("2024-12", true, 1));
+    assert_eq!(outcome.months_read.len(), 7);
+    // 20.84 + 15.84 - 3 + 90.84 + 7.84 + 1.11 in December.
+    assert_eq!(value(&lake, "revenue", "MONTH").await, Some(133.47));
+    assert_eq!(value(&lake, "history_months", "ALL").await, Some(7.0));
+    // Twelve months are more than there are: a status, not a number.
+    assert_eq!(value(&lake, "revenue", "T12M").await, None);
+    let manifest = lake.keys("out/runs").await.into_iter().find(|key| key.ends_with("manifest.json")).unwrap();
+    let manifest = json(&lake, &manifest).await.unwrap();
+    assert_eq!(manifest["inputs"].as_array().unwrap().len(), 15);
+    assert_eq!((&manifest["rows"]["sales"]["rows"], &manifest["rows"]["sales"]["used"]), (&42.into(), &42.into()));
+}
+
+#[tokio::test]
+async fn a_second_run_changes_nothing_and_reads_no_rows() {
+    let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let watched = Watched::new(Arc::clone(&memory), None);
+    let lake = Lake::over(Arc::new(watched.clone()));
+    lake.fill().await;
+    lake.run().await.unwrap();
+    let engine = lake.open(CONFIG).await.unwrap();
+    watched.take();
+    let outcome = engine.run(None, instant(NOW), &|_| {}).await.unwrap();
+    let (read, written) = watched.take();
+    assert!(!outcome.published && outcome.months_read.is_empty() && outcome.repaired == 0, "{outcome:?}");
+    assert_eq!(written, Vec::<String>::new());
+    let rows: Vec<_> = read.iter().filter(|key| key.starts_with("sales") || key.starts_with("interactions")).collect();
+    assert!(rows.is_empty(), "the footers were enough, but it read {rows:?}");
+}
+
+#[tokio::test]
+async fn a_new_month_is_the_only_one_read() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    let before = lake.get(ESTIMATES).await;
+    lake.month(2025, 1).await;
+    let outcome = lake.run_at("2025-02-03T06:00:00Z").await.unwrap();
+    assert_eq!((outcome.period.to_string(), months(&outcome)), ("2025-01".to_owned(), vec!["2025-01".to_owned()]));
+    assert_eq!(lake.get(ESTIMATES).await, before, "an earlier period stays as it was");
+    assert_eq!(json(&lake, "out/summaries/latest/summary.json").await.unwrap()["period"], "2025-01");
+}
+
+#[tokio::test]
+async fn a_late_row_in_an_old_month_restates_the_numbers_and_keeps_the_old_run() {
+    let lake = Lake::seven_months().await;
+    let first = lake.run().await.unwrap();
+    let old: Vec<String> = lake.keys("out/runs").await;
+    let facts = lake.keys(FACTS).await.len();
+    let retained = value(&lake, "revenue", "T3M").await;
+    lake.sales("sales/late.parquet", &[(Some("ann"), "late-1", "2024-10-31T22:30:00Z", 5_000)]).await;
+    let second = lake.run().await.unwrap();
+    // 22:30 UTC on the last of October is 23:30 in Rome: the row belongs to October, which is read again alone.
+    assert_eq!(months(&second), ["2024-10"]);
+    assert_eq!((second.published, second.pointer.seq), (true, 2));
+    assert_ne!(first.pointer.run_id, second.pointer.run_id);
+    let difference = value(&lake, "revenue", "T3M").await.unwrap() - retained.unwrap();
+    assert!((difference - 50.0).abs() < 1e-9, "{difference}");
+    assert_eq!(lake.keys(FACTS).await.len(), facts + 1, "facts are immutable: a new object beside the old one");
+    let now = lake.keys("out/runs").await;
+    assert!(old.iter().all(|key| now.contains(key)), "an earlier run stays readable");
+}
+
+#[tokio::test]
+async fn a_killed_run_shows_nothing_partial_and_the_next_one_finishes_it() {
+    let reference = Lake::seven_months().await;
+    reference.run().await.unwrap();
+    let mut deaths = 0;
+    for last_is_applied in [false, true] {
+        for after_writes in 0.. {
+            let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let healthy = Lake::over(Arc::clone(&memory));
+            healthy.fill().await;
+            healthy.put("cxroi.toml", CONFIG).await;
+            let watched =
+                Watched::new(Arc::clone(&memory), Some(Death { after_writes: after_writes + 1, last_is_applied }));
+            let result = Lake::over(Arc::new(watched.clone())).run().await;
+            if !watched.is_dead() {
+                assert!(result.unwrap().published);
+                break;
+            }
+            deaths += 1;
+            let at = format!("killed at write {after_writes}, applied: {last_is_applied}");
+            assert!(result.is_err(), "{at}");
+            if let Some(pointer) = json(&healthy, "out/published/2024-12.json").await {
+                let run = format!(
+                    "out/runs/2024-12/{}/{}",
+                    pointer["run_id"].as_str().unwrap(),
+                    pointer["attempt"].as_str().unwrap()
+                );
+                let manifest = json(&healthy, &format!("{run}/manifest.json")).await.expect(&at);
+                for file in manifest["files"].as_object().unwrap().keys() {
+                    assert!(
+                        healthy.get(&format!("{run}/{file}")).await.is_some(),
+                        "{at}: {file} is visible and not there"
+                    );
+                }
+                let summary = format!("out/publications/2024-12/{}/summary.json", pointer["seq"]);
+                assert!(healthy.get(&summary).await.is_some(), "{at}");
+            } else {
+                assert!(healthy.keys("out/summaries").await.is_empty(), "{at}: copies without a pointer");
+            }
+            let finished = healthy.keys("out/facts/records").await.len();
+            let outcome = healthy.run().await.expect(&at);
+            assert_eq!(outcome.months_read.len(), 7 - finished, "{at}: finished months are kept");
+            assert_eq!(healthy.get(ESTIMATES).await, reference.get(ESTIMATES).await, "{at}");
+            let again = healthy.run().await.expect(&at);
+            assert!(!again.published && again.repaired == 0, "{at}: {again:?}");
+        }
+    }
+    assert!(deaths > 40, "{deaths} deaths are too few to have tried every write");
+}
+
+#[tokio::test]
+async fn the_same_rows_in_other_files_give_the_same_bytes() {
+    let one = Lake::seven_months().await;
+    one.run().await.unwrap();
+    // All of it again, every file's rows reversed and split in two, without folders.
+    let other = Lake::default();
+    for key in one.keys("").await.into_iter().filter(|key| key.ends_with(".parquet") && !key.starts_with("out/")) {
+        let source = key.split('/').next().unwrap();
+        let bytes = one.get(&key).await.unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        let backwards = arrow::array::UInt64Array::from_iter_values((0..batch.num_rows() as u64).rev());
+        let columns = batch.columns().iter().map(|column| arrow::compute::take(column, &backwards, None).unwrap());
+        let fields = batch.schema();
+        let columns: Vec<_> = fields.fields().iter().map(|field| field.name().as_str()).zip(columns).collect();
+        for (part, from, rows) in [("a", 0, 1), ("b", 1, batch.num_rows() - 1)] {
+            let part = format!("{source}/{part}{}", key.replace(['/', '='], "-"));
+            other
+                .put_columns(&part, columns.iter().map(|(name, column)| (*name, column.slice(from, rows))).collect())
+                .await;
+        }
+    }
+    other.run().await.unwrap();
+    for table in ["estimates", "money"] {
+        let key = format!("out/summaries/{table}/period=2024-12/{table}.parquet");
+        assert_eq!(one.get(&key).await.unwrap(), other.get(&key).await.unwrap(), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn of_many_writers_one_publishes_and_the_others_know() {
+    let lake = Lake::seven_months().await;
+    for round in 1..=5 {
+        // Something new each round, so that there is something to publish.
+        lake.sales(&format!("sales/late-{round}.parquet"), &[(Some("bob"), "late", "2024-11-05T10:00:00Z", round)])
+            .await;
+        let engine = lake.open(CONFIG).await.unwrap();
+        let writers = (0..6).map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.run(None, instant(NOW), &|_| {}).await })
+        });
+        let outcomes = futures::future::join_all(writers).await;
+        let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.unwrap().unwrap()).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.published).count(), 1, "round {round}: {outcomes:?}");
+        let pointer = json(&lake, "out/published/2024-12.json").await.unwrap();
+        assert!(
+            outcomes.iter().all(|outcome| outcome.pointer.seq == pointer["seq"].as_u64().unwrap()),
+            "round {round}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_was_lost_or_spoilt_is_mended_by_the_next_run() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    let good = lake.get(ESTIMATES).await;
+    lake.put(ESTIMATES, "spoilt").await;
+    lake.delete("out/summaries/latest/summary.json").await;
+    let outcome = lake.run().await.unwrap();
+    assert_eq!((outcome.published, outcome.repaired), (false, 2));
+    assert_eq!(lake.get(ESTIMATES).await, good);
+}
+
+#[tokio::test]
+async fn a_month_that_is_not_closed_is_published_flagged_where_that_was_asked_for() {
+    let lake = Lake::seven_months().await;
+    let config = format!("{CONFIG}\nrun.allow_incomplete = true");
+    let period = Some("2025-01".parse().unwrap());
+    lake.sales("sales/january.parquet", &[(Some("ann"), "j-1", "2025-01-03T10:00:00Z", 4_200)]).await;
+    lake.open(&config).await.unwrap().run(period, instant(NOW), &|_| {}).await.unwrap();
+    assert_eq!(value(&lake, "revenue", "MONTH").await, Some(42.0));
+    let summary = json(&lake, "out/summaries/latest/summary.json").await.unwrap();
+    assert!(summary["incomplete"].as_str().unwrap().contains("2025-01 is not over in Europe/Rome"), "{summary}");
+    let rows = summary["estimates"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["flags"].as_array().is_some_and(|flags| flags.contains(&"incomplete".into()))));
+}

@@ -7,7 +7,8 @@ fn main() {
     println!("cargo::rerun-if-changed={}", root.display());
     let mut list = String::from("/// Name and text of each model.\npub(crate) const EMBEDDED: &[(&str, &str)] = &[\n");
     for layer in ["checks", "facts", "measures", "staging"] {
-        let mut files: Vec<_> = fs::read_dir(root.join(layer)).expect("a layer").map(|file| file.expect("a file").path()).collect();
+        let mut files: Vec<_> =
+            fs::read_dir(root.join(layer)).expect("a layer").map(|file| file.expect("a file").path()).collect();
         files.sort();
         for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "sql")) {
             let name = file.file_stem().expect("a name").to_string_lossy();
@@ -15,5 +16,6 @@ fn main() {
             writeln!(list, "    ({:?}, include_str!({file:?})),", format!("{layer}/{name}")).expect("a string grows");
         }
     }
-    fs::write(Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("models.rs"), list + "];\n").expect("OUT_DIR is writable");
+    fs::write(Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("models.rs"), list + "];\n")
+        .expect("OUT_DIR is writable");
 }

@@ -44,7 +44,9 @@ pub(crate) enum Command {
         period: Option<Month>,
     },
     /// Compute a month and publish it
-    #[command(after_help = "Examples:\n  cxroi run\n  cxroi run --config lake/cxroi.toml --period 2024-12 --output results/")]
+    #[command(
+        after_help = "Examples:\n  cxroi run\n  cxroi run --config lake/cxroi.toml --period 2024-12 --output results/"
+    )]
     Run {
         #[command(flatten)]
         lake: Lake,

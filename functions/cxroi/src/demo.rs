@@ -5,11 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{
-    ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use chrono::{Datelike, Months, NaiveDate};
-use engine::{Engine, Error};
+use engine::{Error, Stores};
 use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
@@ -40,18 +38,22 @@ pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
     if config.exists() {
         eprintln!("{} is there already and is used as it is", folder.display());
     } else {
-        let lines = write_lake(folder, customers).with_context(|| format!("cannot make the lake in {}", folder.display()))?;
+        let lines =
+            write_lake(folder, customers).with_context(|| format!("cannot make the lake in {}", folder.display()))?;
         fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
         eprintln!("made {}: {customers} customers, {MONTHS} months, {lines} rows", folder.display());
     }
     let lake = Lake { config: config.to_string_lossy().into_owned() };
-    let engine: Engine = crate::open(&lake, None).await?;
-    let outcome = crate::run(&engine, None).await?;
-    println!("{}\n", show::outcome(&outcome));
-    print!("{}", planted_beside_recovered(&engine.summary(Some(outcome.period)).await?)?);
+    let outcome = crate::run(&lake, None, None).await?;
+    let stores = Stores::default();
+    let summary =
+        engine::summary(&crate::configuration(&lake, None, &stores).await?, &stores, Some(outcome.period)).await?;
     let config = config.display();
-    println!("\nWhat next:\n  cxroi show --config {config} --segments\n  cxroi sql --config {config}");
-    Ok(())
+    show::say(&format!(
+        "{}\n\n{}\nWhat next:\n  cxroi show --config {config} --segments\n  cxroi sql --config {config}\n",
+        show::outcome(&outcome),
+        planted_beside_recovered(&summary)?
+    ))
 }
 
 /// What the generator put in, as a metric of the report with its window.
@@ -74,7 +76,10 @@ fn planted() -> [(&'static str, &'static str, f64); 7] {
 fn planted_beside_recovered(summary: &str) -> Result<String> {
     let summary: Value = serde_json::from_str(summary).context("the summary is damaged")?;
     let currency = summary["currency"].as_str().unwrap_or_default();
-    let mut text = format!("{:<18} {:<9} {:>10} {:>11}  {:<24} {}\n", "metric", "window", "planted", "recovered", "95 % interval", "");
+    let mut text = format!(
+        "{:<18} {:<9} {:>10} {:>11}  {:<24} {}\n",
+        "metric", "window", "planted", "recovered", "95 % interval", ""
+    );
     for (metric, window, truth) in planted() {
         let rows = summary["estimates"].as_array().context("the summary has no estimates")?;
         let row = rows

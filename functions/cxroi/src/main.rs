@@ -5,13 +5,14 @@ mod demo;
 mod prompt;
 mod show;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use chrono::Utc;
 use clap::Parser;
-use engine::{Config, Engine, Error, Outcome, Progress, Stores};
+use engine::{Config, Engine, Error, Month, Outcome, Progress, Stores};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
@@ -44,41 +45,62 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 async fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { folder, customers } => demo::run(&folder, customers).await?,
-        Command::Check { lake } => return check(&open(&lake, None).await?).await,
-        Command::Plan { lake, period } => plan(&open(&lake, None).await?, period).await?,
+        Command::Check { lake } => return check(&open(&lake).await?).await,
+        Command::Plan { lake, period } => show::say(&show::plan(&open(&lake).await?.plan(period, Utc::now()).await?))?,
         Command::Run { lake, period, output } => {
-            let outcome = run(&open(&lake, output.as_deref()).await?, period).await?;
-            println!("{}", show::outcome(&outcome));
+            let outcome = run(&lake, output.as_deref(), period).await?;
+            show::say(&format!("{}\n", show::outcome(&outcome)))?;
         }
         Command::Show { lake, period, segments } => {
-            let engine = open(&lake, None).await?;
-            print!("{}", show::summary(&engine.summary(period).await?, segments)?);
+            let stores = Stores::default();
+            let summary = engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
+            show::say(&show::summary(&summary, segments)?)?;
         }
         Command::Sql { lake, command, file, format, output } => {
-            prompt::sql(&open(&lake, None).await?, command, file, format, output).await?;
+            prompt::sql(&open(&lake).await?, command, file, format, output).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open(lake: &Lake, output: Option<&str>) -> Result<Engine> {
+async fn configuration(lake: &Lake, output: Option<&str>, stores: &Stores) -> Result<Config> {
     let here = url::Url::from_directory_path(std::env::current_dir().context("there is no current folder")?)
         .map_err(|()| anyhow::anyhow!("the current folder has no absolute path"))?;
     let resolve = |text: &str| {
-        engine::config::resolve(text, &here).map_err(|error| Error::Input(format!("`{text}` is not a path or URL: {error}")))
+        engine::config::resolve(text, &here)
+            .map_err(|error| Error::Input(format!("`{text}` is not a path or URL: {error}")))
     };
-    let stores = Stores::default();
-    let mut config = Config::load(&resolve(&lake.config)?, &stores).await?;
+    let mut config = Config::load(&resolve(&lake.config)?, stores).await?;
     if let Some(output) = output {
         config.output = resolve(&format!("{}/", output.trim_end_matches('/')))?;
     }
-    Ok(Engine::open(config, &stores).await?)
+    Ok(config)
+}
+
+async fn open(lake: &Lake) -> Result<Engine> {
+    let stores = Stores::default();
+    Ok(Engine::open(configuration(lake, None, &stores).await?, &stores).await?)
+}
+
+/// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
+async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>) -> Result<Outcome> {
+    const TRIES: usize = 3;
+    let stores = Stores::default();
+    let config = configuration(lake, output, &stores).await?;
+    for _ in 1..TRIES {
+        let engine = Engine::open(config.clone(), &stores).await?;
+        match watch(&engine, period).await {
+            Err(Error::Conflict(period)) => eprintln!("another writer published {period} meanwhile: planning again"),
+            result => return Ok(result?),
+        }
+    }
+    Ok(watch(&Engine::open(config, &stores).await?, period).await?)
 }
 
 /// Runs with a progress bar on a terminal and plain lines elsewhere.
-async fn run(engine: &Engine, period: Option<engine::Month>) -> Result<Outcome> {
+async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome> {
     let bar = Mutex::new(ProgressBar::hidden());
-    let terminal = console_is_terminal();
+    let terminal = std::io::stderr().is_terminal();
     let watch = |progress: Progress| {
         let mut bar = bar.lock().expect("no holder of this lock panics");
         match progress {
@@ -99,39 +121,33 @@ async fn run(engine: &Engine, period: Option<engine::Month>) -> Result<Outcome> 
     };
     let outcome = engine.run(period, Utc::now(), &watch).await;
     bar.lock().expect("no holder of this lock panics").finish_and_clear();
-    Ok(outcome?)
-}
-
-fn console_is_terminal() -> bool {
-    use std::io::IsTerminal;
-    std::io::stderr().is_terminal()
-}
-
-async fn plan(engine: &Engine, period: Option<engine::Month>) -> Result<()> {
-    print!("{}", show::plan(&engine.plan(period, Utc::now()).await?));
-    Ok(())
+    outcome
 }
 
 /// Prints what every check finds; the exit code says whether anything was found.
 async fn check(engine: &Engine) -> Result<ExitCode> {
+    /// Rows shown of what a check finds.
+    const SHOWN: usize = 10;
+    let mut sound = true;
     match engine.plan(None, Utc::now()).await {
-        Ok(plan) => print!("{}", show::plan(&plan)),
-        Err(Error::NotReady(reason)) => println!("not ready  {reason}"),
-        Err(error) => return Err(error.into()),
-    }
-    let analyst = engine.analyst(Utc::now()).await?;
-    let mut broken = 0;
-    for (name, claim, rows) in engine.checks(&analyst).await? {
-        let batches = rows.limit(0, Some(11))?.collect().await?;
-        let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        println!("{}  {name}: {claim}", if count == 0 { "ok   " } else { "found" });
-        if count > 0 {
-            broken += 1;
-            println!("{}", arrow::util::pretty::pretty_format_batches(&batches)?);
-            if count > 10 {
-                println!("  and more: cxroi sql -f sql/{name}.sql");
-            }
+        Ok(plan) => show::say(&show::plan(&plan))?,
+        Err(error) => {
+            sound = false;
+            show::say(&format!("found      {error}\n"))?;
         }
     }
-    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    let analyst = engine.analyst(Utc::now()).await?;
+    for (name, claim, rows) in engine.checks(&analyst).await? {
+        let batches = rows.limit(0, Some(SHOWN + 1))?.collect().await?;
+        let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        show::say(&format!("{:<10} {name}: {claim}\n", if count == 0 { "ok" } else { "found" }))?;
+        if count > 0 {
+            sound = false;
+            show::say(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&batches)?))?;
+        }
+        if count > SHOWN {
+            show::say("           and more\n")?;
+        }
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

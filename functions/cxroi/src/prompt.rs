@@ -1,15 +1,17 @@
 //! `cxroi sql`: one query, or a prompt for many.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::Utc;
 use datafusion::dataframe::DataFrame;
-use futures::{StreamExt, TryStreamExt};
 use engine::{Analyst, Engine, Error};
+use futures::{StreamExt, TryStreamExt};
 use rustyline::error::ReadlineError;
 
 use crate::arguments::Format;
@@ -30,18 +32,28 @@ pub(crate) async fn sql(
     let analyst = engine.analyst(Utc::now()).await?;
     let query = match (command, file) {
         (Some(query), _) => query,
-        (None, Some(file)) => std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?,
+        (None, Some(file)) => {
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?
+        }
         (None, None) if std::io::stdin().is_terminal() => return prompt(&analyst).await,
         (None, None) => std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
     };
     let rows = plan(&analyst, &query).await?;
-    match output {
+    let printed = match output {
         Some(path) => {
             let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
             print(rows, format, file).await
         }
         None => print(rows, format, std::io::stdout()).await,
-    }
+    };
+    // A reader that has seen enough and left is no error.
+    let left = |error: &anyhow::Error| {
+        error
+            .chain()
+            .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe))
+            || error.to_string().contains("Broken pipe")
+    };
+    printed.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
 }
 
 async fn plan(analyst: &Analyst, query: &str) -> Result<DataFrame> {
@@ -61,9 +73,9 @@ async fn print(rows: DataFrame, format: Format, mut to: impl Write + Send) -> Re
     match format {
         Format::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut to);
-            writer.write(&RecordBatch::new_empty(schema))?;
+            writer.write(&flat(&RecordBatch::new_empty(schema))?)?;
             while let Some(batch) = stream.next().await {
-                writer.write(&batch?)?;
+                writer.write(&flat(&batch?)?)?;
             }
         }
         Format::Json => {
@@ -85,8 +97,25 @@ async fn print(rows: DataFrame, format: Format, mut to: impl Write + Send) -> Re
     Ok(())
 }
 
+/// CSV has no lists: they become the text that a table would show.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        if !field.data_type().is_nested() {
+            return Ok((field.name().clone(), Arc::clone(column)));
+        }
+        let cells = ArrayFormatter::try_new(column, &FormatOptions::default())?;
+        let texts: StringArray = (0..column.len()).map(|row| Some(cells.value(row).to_string())).collect();
+        Ok((field.name().clone(), Arc::new(texts) as ArrayRef))
+    });
+    Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
+}
+
 async fn prompt(analyst: &Analyst) -> Result<()> {
-    println!("cxroi {}: read-only SQL; end a query with `;`. `show tables;` lists what there is, ctrl-D leaves.", engine::VERSION);
+    println!(
+        "cxroi {}: read-only SQL; end a query with `;`. `show tables;` lists what there is, ctrl-D leaves.",
+        engine::VERSION
+    );
     let mut editor = rustyline::DefaultEditor::new()?;
     let mut query = String::new();
     loop {

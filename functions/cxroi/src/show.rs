@@ -6,6 +6,15 @@ use anyhow::{Context, Result};
 use engine::{Outcome, Plan};
 use serde_json::Value;
 
+/// Writes to standard output. A reader that has seen enough and left is no error.
+pub(crate) fn say(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
 /// One line on what a run did.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
     let Outcome { period, pointer, published, months_read, repaired } = outcome;
@@ -16,7 +25,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     };
     match (published, repaired) {
         (true, _) => format!("published {period} as number {} ({read}), run {}", pointer.seq, pointer.run_id),
-        (false, 0) => format!("nothing new: {period} is published as number {} ({read}), run {}", pointer.seq, pointer.run_id),
+        (false, 0) => {
+            format!("nothing new: {period} is published as number {} ({read}), run {}", pointer.seq, pointer.run_id)
+        }
         (false, copies) => format!(
             "nothing new: {period} is published as number {} ({read}), run {}; mended {copies} copies below summaries/",
             pointer.seq, pointer.run_id
@@ -39,7 +50,9 @@ pub(crate) fn plan(plan: &Plan) -> String {
     match read.as_slice() {
         [] => text.push_str(&format!("read       nothing: the facts of all {months} months are there\n")),
         [one] => text.push_str(&format!("read       {one}, of {months} months\n")),
-        [first, .., last] => text.push_str(&format!("read       {} of {months} months, {first} to {last}\n", read.len())),
+        [first, .., last] => {
+            text.push_str(&format!("read       {} of {months} months, {first} to {last}\n", read.len()))
+        }
     }
     text
 }
@@ -49,7 +62,8 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
     let summary: Value = serde_json::from_str(json).context("the summary is damaged")?;
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let currency = text(&summary, "currency");
-    let mut out = format!("{}  (number {}, run {})\n", text(&summary, "period"), summary["seq"], text(&summary, "run_id"));
+    let mut out =
+        format!("{}  (number {}, run {})\n", text(&summary, "period"), summary["seq"], text(&summary, "run_id"));
     if let Some(reason) = summary["incomplete"].as_str() {
         writeln!(out, "INCOMPLETE: {reason}")?;
     }
@@ -100,7 +114,8 @@ pub(crate) fn figure(value: f64, unit: &str, currency: &str) -> String {
 /// 1234567.891 as 1,234,567.89.
 fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
+    let (whole, rest) =
+        text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
     let mut groups = Vec::new();
     let mut end = whole.len();
     while end > 3 {

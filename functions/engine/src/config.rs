@@ -62,10 +62,9 @@ impl Config {
     /// [`Error::Config`] with every unknown key and bad value.
     pub async fn load(url: &Url, stores: &Stores) -> Result<Self> {
         let location = stores.locate(url)?;
-        let (bytes, _) = location
-            .get()
-            .await?
-            .ok_or_else(|| Error::Input(format!("{location}: there is no such file; `cxroi run --help` shows where it is looked for")))?;
+        let (bytes, _) = location.get().await?.ok_or_else(|| {
+            Error::Input(format!("{location}: there is no such file; `cxroi run --help` shows where it is looked for"))
+        })?;
         let fail = |problem: String| Error::Config { file: location.to_string(), problems: vec![problem] };
         let text = std::str::from_utf8(&bytes).map_err(|error| fail(format!("is not UTF-8 text: {error}")))?;
         Self::parse(text, url).map_err(|problems| Error::Config { file: location.to_string(), problems })
@@ -263,7 +262,9 @@ impl<'a> Section<'a> {
 
     fn url(&mut self, key: &str, base: &Url) -> Option<Url> {
         let text = self.get::<String>(key)?;
-        resolve(&text, base).map_err(|error| self.problem(key, &format!("is not a path or URL: `{text}` ({error})"))).ok()
+        resolve(&text, base)
+            .map_err(|error| self.problem(key, &format!("is not a path or URL: `{text}` ({error})")))
+            .ok()
     }
 
     fn memory(&mut self, key: &str) -> Option<usize> {

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
-use datafusion::prelude::{coalesce, date_part};
+use datafusion::prelude::{character_length, coalesce, date_part, floor, nullif, regexp_like};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result, suggestion};
@@ -200,11 +201,17 @@ impl Kind {
 }
 
 /// Types the staged rows of a source: its contract columns, `month` (for a source with a time), `rejected` (why the
-/// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month.
+/// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month up to the
+/// instant beside it.
 ///
 /// # Errors
 /// [`Error::Input`] naming each column that is missing or whose type can never be read.
-pub(crate) fn audited(staged: DataFrame, source: &Source, config: &Config, month: Option<Month>) -> Result<DataFrame> {
+pub(crate) fn audited(
+    staged: DataFrame,
+    source: &Source,
+    config: &Config,
+    month: Option<(Month, DateTime<Utc>)>,
+) -> Result<DataFrame> {
     let mut problems = Vec::new();
     let mut typed: Vec<Expr> = Vec::new();
     let mut invalid: Vec<Expr> = Vec::new();
@@ -219,6 +226,10 @@ pub(crate) fn audited(staged: DataFrame, source: &Source, config: &Config, month
                     suggestion(column.name, names.iter().copied()),
                     names.join(", ")
                 ));
+            }
+            let alike = staged.schema().fields().iter().find(|field| spelling(field.name()) == spelling(column.name));
+            if let Some(field) = alike.filter(|_| column.presence == Optional) {
+                problems.push(format!("column `{}` looks like `{}`; give it that name", field.name(), column.name));
             }
             typed.push(typed_null(&column.kind.data_type()).alias(column.name));
             if column.kind == Kind::Score {
@@ -236,18 +247,20 @@ pub(crate) fn audited(staged: DataFrame, source: &Source, config: &Config, month
             }
         };
         if column.presence == Required {
-            reasons.push((raw.clone().is_null(), format!("{} is missing", column.name)));
+            let missing = if column.kind == Text { value.clone() } else { raw.clone() };
+            reasons.push((missing.is_null(), format!("{} is missing", column.name)));
         }
         if found != column.kind.data_type() && !(is_text(&found) && column.kind == Text) || column.kind == Number {
             let unreadable = raw.clone().is_not_null().and(value.clone().is_null());
             reasons.push((unreadable, format!("{} cannot be read as {}", column.name, column.kind.words())));
         }
         if column.kind == Kind::Score {
-            let scale = config.method.scores.iter().find(|score| score.name == column.name).expect("every score has a scale");
+            let scale =
+                config.method.scores.iter().find(|score| score.name == column.name).expect("every score has a scale");
             let valid = value
                 .clone()
                 .between(lit(scale.lowest as f64), lit(scale.highest as f64))
-                .and(value.clone().eq(datafusion::prelude::floor(value.clone())));
+                .and(value.clone().eq(floor(value.clone())));
             let answer = when(valid, cast(value.clone(), DataType::Int64)).end().context(|| source.name.into())?;
             invalid.push(value.is_not_null().and(answer.clone().is_null()).alias(format!("invalid_{}", column.name)));
             typed.push(answer.alias(column.name));
@@ -279,12 +292,20 @@ pub(crate) fn audited(staged: DataFrame, source: &Source, config: &Config, month
             let month = cast(date_part(lit("month"), local), DataType::Int32);
             rows.with_column("month", year * lit(12) + month - lit(1)).context(plan)
         }
-        Some(month) => {
+        Some((month, until)) => {
             let from = time.clone().gt_eq(instant(month.start(config.timezone)));
-            let until = time.lt(instant(month.end(config.timezone)));
+            let until = match until == month.end(config.timezone) {
+                true => time.lt(instant(until)),
+                false => time.lt_eq(instant(until)),
+            };
             rows.filter(from.and(until)).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan)
         }
     }
+}
+
+/// A column's name without what people spell differently.
+pub(crate) fn spelling(name: &str) -> String {
+    name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn typed_null(data_type: &DataType) -> Expr {
@@ -292,7 +313,7 @@ fn typed_null(data_type: &DataType) -> Expr {
 }
 
 /// An instant as a literal of the contract's type.
-pub(crate) fn instant(at: chrono::DateTime<chrono::Utc>) -> Expr {
+fn instant(at: DateTime<Utc>) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into())))
 }
 
@@ -307,18 +328,23 @@ fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Resul
     if *found == DataType::Null {
         return Ok(typed_null(if column.kind == Kind::Score { &DataType::Float64 } else { &target }));
     }
-    if found.is_nested() {
-        return Err("take the part that is meant in a staging file");
+    let through = if column.kind == Text { &DataType::Utf8 } else { &target };
+    let number = matches!(column.kind, Number | Kind::Score).then_some(&DataType::Float64);
+    if !arrow::compute::can_cast_types(found, number.unwrap_or(through)) || found.is_nested() {
+        return Err("it cannot be read as that; cast it in a staging file");
     }
     Ok(match column.kind {
         Text if float => return Err("an id in floating point has lost digits; export it as text or a whole number"),
-        Text => try_cast(if is_text(found) { raw } else { try_cast(raw, DataType::Utf8) }, target),
+        // An empty text names nothing: as an id it would make one customer, or one order, of many.
+        Text => nullif(try_cast(if is_text(found) { raw } else { try_cast(raw, DataType::Utf8) }, target), lit("")),
         Instant => return read_instant(raw, found, config),
         Whole if float => {
-            let whole = raw.clone().eq(datafusion::prelude::floor(raw.clone()));
+            let whole = raw.clone().eq(floor(raw.clone()));
             when(whole, try_cast(raw, target)).end().map_err(|_| "cannot be typed")?
         }
-        Number | Kind::Score => {
+        // An answer that is no number is outside its scale like any other; elsewhere it is damage.
+        Kind::Score => try_cast(raw, DataType::Float64),
+        Number => {
             let number = try_cast(raw, DataType::Float64);
             let finite = number.clone().between(lit(f64::MIN), lit(f64::MAX));
             when(finite, number).end().map_err(|_| "cannot be typed")?
@@ -341,10 +367,11 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
         DataType::Date32 | DataType::Date64 => localised(raw, config.timezone),
         found if is_text(found) => {
             // A text may carry its own offset; a bare date is a local date.
-            let is_date = datafusion::prelude::character_length(raw.clone()).eq(lit(10));
-            let zoned = |zone: Tz| try_cast(raw.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into())));
-            let instant = when(is_date, try_cast(zoned(config.timezone), instant_type()))
-                .otherwise(try_cast(zoned(naive), instant_type()));
+            let is_date = character_length(raw.clone()).eq(lit(10));
+            let has_offset = regexp_like(raw.clone(), lit("([zZ]|[+-][0-9]{2}:?[0-9]{2})$"), None);
+            let instant = when(is_date, localised(raw.clone(), config.timezone))
+                .when(has_offset, try_cast(raw.clone(), instant_type()))
+                .otherwise(localised(raw, naive));
             instant.map_err(|_| "cannot be typed")?
         }
         _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),

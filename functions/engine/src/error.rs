@@ -26,22 +26,20 @@ pub enum Error {
     #[error("another writer published {0} meanwhile; run again to see what is left to do")]
     Conflict(String),
     /// An object could not be read or written.
-    #[error("{context}: {source}")]
+    #[error("{context}: {cause}")]
     Store {
         /// The object and what was tried.
         context: String,
         /// The store's answer.
-        #[source]
-        source: object_store::Error,
+        cause: object_store::Error,
     },
     /// A query failed.
-    #[error("{context}: {source}")]
+    #[error("{context}: {cause}")]
     Query {
         /// The model or file.
         context: String,
         /// DataFusion's answer.
-        #[source]
-        source: Box<DataFusionError>,
+        cause: Box<DataFusionError>,
     },
 }
 
@@ -62,13 +60,13 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for Result<T, object_store::Error> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error::Store { context: what(), source })
+        self.map_err(|cause| Error::Store { context: what(), cause })
     }
 }
 
 impl<T> Context<T> for Result<T, DataFusionError> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error::Query { context: what(), source: Box::new(source) })
+        self.map_err(|cause| Error::Query { context: what(), cause: Box::new(cause) })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Array, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    ArrayRef, Decimal128Array, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
+    StringBuilder,
 };
 use serde::Serialize;
 use stats::{Estimate, Undefined};
@@ -206,18 +207,27 @@ impl Row {
     /// Everything that makes a row findable; no two rows share it.
     pub(crate) fn name(&self) -> String {
         let score = self.score.map(|score| format!(" of {score}")).unwrap_or_default();
-        format!("{} {}{score}, {}, {}, {}", self.section, self.metric, self.window.unwrap_or("no window"), self.segment, self.method)
+        format!(
+            "{} {}{score}, {}, {}, {}",
+            self.section,
+            self.metric,
+            self.window.unwrap_or("no window"),
+            self.segment,
+            self.method
+        )
     }
 }
 
 /// The rows as the published table.
 pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBatch> {
-    let text = |get: &dyn Fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<StringArray>()) };
+    let text =
+        |get: &dyn Fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<StringArray>()) };
     let always = |get: fn(&Row) -> &str| text(&|row| Some(get(row).to_owned()));
     let number = |get: &dyn Fn(&Estimate) -> Option<f64>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| row.estimate.as_ref().and_then(get)).collect::<Float64Array>())
     };
-    let count = |get: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<Int64Array>()) };
+    let count =
+        |get: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<Int64Array>()) };
     let none = || text(&|_| None);
     let mut flags = ListBuilder::new(StringBuilder::new());
     for row in rows {

@@ -18,7 +18,9 @@ use xsum::{Xsum, XsumSmall};
 
 /// The aggregate `exact_sum`, of doubles. Null over no rows; an infinite or undefined summand is an error.
 pub(crate) fn exact_sum() -> AggregateUDF {
-    AggregateUDF::new_from_impl(ExactSum { signature: Signature::exact(vec![DataType::Float64], Volatility::Immutable) })
+    AggregateUDF::new_from_impl(ExactSum {
+        signature: Signature::exact(vec![DataType::Float64], Volatility::Immutable),
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -40,7 +42,8 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let parts = Field::new_list(format!("{}[parts]", args.name), Field::new_list_field(DataType::Float64, true), true);
+        let parts =
+            Field::new_list(format!("{}[parts]", args.name), Field::new_list_field(DataType::Float64, true), true);
         Ok(vec![Arc::new(parts)])
     }
 
@@ -64,7 +67,9 @@ impl Exact {
     fn add(&mut self, values: &dyn Array) -> Result<()> {
         for value in values.as_primitive::<Float64Type>().iter().flatten() {
             if !value.is_finite() {
-                return Err(DataFusionError::Execution(format!("exact_sum: {value} is not a number that can be added")));
+                return Err(DataFusionError::Execution(format!(
+                    "exact_sum: {value} is not a number that can be added"
+                )));
             }
             self.sum.add(value);
             self.is_empty = false;

@@ -1,7 +1,6 @@
 //! The lake: which objects a source has, what their footers say, and how SQL reads them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -10,12 +9,14 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -24,6 +25,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
+use object_store::path::Path;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use url::Url;
@@ -44,8 +46,11 @@ pub struct Lake {
 #[derive(Debug)]
 pub struct RawSource {
     pub(crate) location: Location,
+    /// By key.
     pub(crate) objects: Vec<InputObject>,
-    pub(crate) schema: SchemaRef,
+    schema: SchemaRef,
+    /// Columns that only the names of folders hold, as `currency=EUR`.
+    folders: Vec<String>,
 }
 
 /// One input object: exactly what a run reads.
@@ -62,6 +67,8 @@ pub struct InputObject {
 pub(crate) enum Span {
     /// From the first to the last; no value is missing. `exact` unless widened because a zone is applied later.
     Within { first: DateTime<Utc>, last: DateTime<Utc>, exact: bool },
+    /// There are no rows.
+    Empty,
     /// The footer does not say.
     Unknown,
 }
@@ -89,11 +96,11 @@ impl RawSource {
         let location = stores.locate(url)?;
         let mut objects = Vec::new();
         for meta in location.list().await? {
-            let file = meta.location.filename().unwrap_or_default();
-            if file.starts_with(['.', '_']) {
+            // As Spark, Hive and object stores leave them: not yet, or no longer, part of the table.
+            if location.relative(&meta.location).split('/').any(|part| part.starts_with(['.', '_'])) {
                 continue;
             }
-            if !file.ends_with(".parquet") {
+            if !meta.location.as_ref().ends_with(".parquet") {
                 return Err(Error::Input(format!(
                     "{name}: {} is not a .parquet file; move it out of the folder, or name the right folder in the configuration",
                     location.name_of(&meta.location)
@@ -113,7 +120,9 @@ impl RawSource {
             .await?;
         let schema = united(name, &location, &objects)?;
         refuse_copies(name, &location, &objects).await?;
-        Ok(Self { location, objects, schema })
+        let folders = objects.iter().flat_map(|object| hive(&location, &object.meta.location)).map(|(key, _)| key);
+        let folders: BTreeSet<String> = folders.filter(|key| schema.field_with_name(key).is_err()).collect();
+        Ok(Self { location, objects, schema, folders: folders.into_iter().collect() })
     }
 
     /// Key, version and size: what makes two reads of an object the same.
@@ -123,14 +132,70 @@ impl RawSource {
         format!("{} {version} {size}", self.location.relative(location))
     }
 
+    /// Whether an object has a column, in its rows or in its key.
+    pub(crate) fn has_column(&self, object: &InputObject, name: &str) -> bool {
+        object.footer.schema().field_with_name(name).is_ok()
+            || hive(&self.location, &object.meta.location).iter().any(|(key, _)| key == name)
+    }
+
     /// These objects of the source as a table.
     pub(crate) fn table<'a>(&self, objects: impl IntoIterator<Item = &'a InputObject>) -> ObjectTable {
+        let file = |object: &InputObject| {
+            let folders = hive(&self.location, &object.meta.location);
+            let value =
+                |name: &String| folders.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.clone());
+            let values = self.folders.iter().map(|name| ScalarValue::Utf8(value(name)));
+            PartitionedFile::new_from_meta(object.meta.clone()).with_partition_values(values.collect())
+        };
+        let folders = self.folders.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
         ObjectTable {
             store: self.location.base(),
-            schema: Arc::clone(&self.schema),
-            objects: objects.into_iter().map(|object| object.meta.clone()).collect(),
+            schema: TableSchema::builder(Arc::clone(&self.schema))
+                .with_table_partition_cols(folders.collect::<Vec<_>>())
+                .build(),
+            files: objects.into_iter().map(file).collect(),
         }
     }
+
+    /// Holds the objects against what was listed, after they were read.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming an object that changed or went away meanwhile.
+    pub(crate) async fn unchanged<'a>(&self, objects: impl IntoIterator<Item = &'a InputObject>) -> Result<()> {
+        let objects: Vec<&InputObject> = objects.into_iter().collect();
+        for some in objects.chunks(16) {
+            let heads = some.iter().map(|object| {
+                object_store::ObjectStoreExt::head(self.location.store().as_ref(), &object.meta.location)
+            });
+            for (object, head) in some.iter().zip(futures::future::join_all(heads).await) {
+                let ObjectMeta { location, e_tag, size, .. } = &object.meta;
+                if !head.is_ok_and(|head| (&head.e_tag, &head.size) == (e_tag, size)) {
+                    return Err(Error::Input(format!(
+                        "{} changed while it was read; nothing of it was used, run again",
+                        self.location.name_of(location)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns that an object's folders name, as `month=2024-12`.
+fn hive(location: &Location, object: &Path) -> Vec<(String, Option<String>)> {
+    let key = location.relative(object);
+    let folders = key.rsplit_once('/').map_or("", |(folders, _)| folders).split('/');
+    let named = folders.filter_map(|folder| folder.split_once('='));
+    named
+        .map(|(name, value)| {
+            let value = percent_decode(value);
+            (percent_decode(name), Some(value).filter(|value| value != "__HIVE_DEFAULT_PARTITION__"))
+        })
+        .collect()
+}
+
+fn percent_decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Reads a footer. A corrupt file may make the reader panic; the task keeps that to itself.
@@ -153,6 +218,9 @@ async fn read_footer(location: Location, meta: ObjectMeta, cache: Arc<FileMetada
 impl InputObject {
     /// The first and the last instant of a column.
     pub(crate) fn span(&self, column: &str, config: &Config) -> Span {
+        if self.rows == 0 {
+            return Span::Empty;
+        }
         self.known_span(column, config).ok().flatten().unwrap_or(Span::Unknown)
     }
 
@@ -168,7 +236,7 @@ impl InputObject {
         let converter = StatisticsConverter::try_new(column, self.footer.schema(), self.footer.parquet_schema())?;
         let nulls = converter.row_group_null_counts(groups)?;
         let (first, last) = (micros(converter.row_group_mins(groups)?)?, micros(converter.row_group_maxes(groups)?)?);
-        if groups.is_empty() || nulls.null_count() + first.null_count() + last.null_count() > 0 || sum(&nulls) != Some(0) {
+        if nulls.null_count() + first.null_count() + last.null_count() > 0 || sum(&nulls) != Some(0) {
             return Ok(None);
         }
         let ends = min(first.as_primitive::<Int64Type>()).zip(max(last.as_primitive::<Int64Type>()));
@@ -177,6 +245,22 @@ impl InputObject {
             let last = DateTime::from_timestamp_micros(last)?.checked_add_signed(slack)?;
             Some(Span::Within { first, last, exact })
         }))
+    }
+}
+
+impl InputObject {
+    /// Whether the footer proves that a text column holds nothing but this value, or null.
+    pub(crate) fn holds_only(&self, column: &str, value: &str) -> bool {
+        let groups = self.footer.metadata().row_groups();
+        let Ok(converter) = StatisticsConverter::try_new(column, self.footer.schema(), self.footer.parquet_schema())
+        else {
+            return false;
+        };
+        let is_value = |ends: parquet::errors::Result<Arc<dyn Array>>| {
+            let ends = ends.ok().and_then(|ends| arrow::compute::cast(&ends, &DataType::Utf8).ok());
+            ends.is_some_and(|ends| ends.as_string::<i32>().iter().all(|end| end == Some(value)))
+        };
+        is_value(converter.row_group_mins(groups)) && is_value(converter.row_group_maxes(groups))
     }
 }
 
@@ -192,10 +276,29 @@ fn united(name: &str, location: &Location, objects: &[InputObject]) -> Result<Sc
         for field in object.footer.schema().fields() {
             let found = plain(field.data_type());
             match fields.iter_mut().find(|(known, ..)| known == field.name()) {
-                None => fields.push((field.name().clone(), found.clone(), object)),
+                None => {
+                    let alike = |known: &&(String, DataType, &InputObject)| {
+                        contract::spelling(&known.0) == contract::spelling(field.name())
+                            && object.footer.schema().field_with_name(&known.0).is_err()
+                    };
+                    if let Some((known, _, first)) = fields.iter().find(alike) {
+                        return Err(Error::Input(format!(
+                            "{name}: column `{known}` of {} is called `{}` in {}; write one of them again with the name of the other",
+                            location.name_of(&first.meta.location),
+                            field.name(),
+                            location.name_of(&object.meta.location),
+                        )));
+                    }
+                    fields.push((field.name().clone(), found.clone(), object));
+                }
                 Some((_, known, _)) if known == found => {}
                 Some((column, known, first)) => {
-                    *known = wider(known, found).ok_or_else(|| {
+                    // Nobody reads a column that the contract does not know, unless a staging file says how.
+                    let in_contract = contract::source(name)
+                        .is_some_and(|source| source.columns.iter().any(|known| known.name == column));
+                    let as_text =
+                        Some(DataType::Utf8View).filter(|_| !in_contract && !known.is_nested() && !found.is_nested());
+                    *known = wider(known, found).or(as_text).ok_or_else(|| {
                         Error::Input(format!(
                             "{name}: column `{column}` is {known} in {} and {found} in {}; write one of them again with the type of the other",
                             location.name_of(&first.meta.location),
@@ -206,8 +309,7 @@ fn united(name: &str, location: &Location, objects: &[InputObject]) -> Result<Sc
             }
         }
     }
-    let fields: Vec<_> =
-        fields.into_iter().map(|(name, data_type, _)| Field::new(name, data_type, true)).collect();
+    let fields: Vec<_> = fields.into_iter().map(|(name, data_type, _)| Field::new(name, data_type, true)).collect();
     Ok(Arc::new(Schema::new(fields)))
 }
 
@@ -231,16 +333,18 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
     match (one, other) {
         (Null, any) | (any, Null) => Some(any.clone()),
         (Timestamp(_, None), Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Timestamp(_, None)) => None,
-        (Timestamp(..), Timestamp(..)) => Some(contract::instant_type()).filter(|_| matches!(one, Timestamp(_, Some(_)))).or(
-            Some(Timestamp(TimeUnit::Microsecond, None)),
-        ),
+        (Timestamp(..), Timestamp(..)) => Some(contract::instant_type())
+            .filter(|_| matches!(one, Timestamp(_, Some(_))))
+            .or(Some(Timestamp(TimeUnit::Microsecond, None))),
         (Decimal128(p, s), Decimal128(q, t)) => {
             let (whole, scale) = ((*p as i8 - s).max(*q as i8 - t), *s.max(t));
             Some(Decimal128((whole + scale).clamp(1, 38) as u8, scale)).filter(|_| whole + scale <= 38)
         }
-        (a, b) if a.is_integer() && b.is_integer() => Some(DataType::Int64)
-            .filter(|_| *a != DataType::UInt64 && *b != DataType::UInt64),
-        (a, b) if a.is_floating() && b.is_floating() => Some(DataType::Float64),
+        (a, b) if a.is_integer() && b.is_integer() => {
+            Some(DataType::Int64).filter(|_| *a != DataType::UInt64 && *b != DataType::UInt64)
+        }
+        // A whole column becomes floating where a writer met its first null.
+        (a, b) if (a.is_integer() || a.is_floating()) && (b.is_integer() || b.is_floating()) => Some(DataType::Float64),
         _ => None,
     }
 }
@@ -258,7 +362,9 @@ async fn refuse_copies(name: &str, location: &Location, objects: &[InputObject])
             let mut content = blake3::Hasher::new();
             let result = object_store::ObjectStoreExt::get(location.store().as_ref(), path).await;
             let mut bytes = result.context(|| format!("cannot read {}", location.name_of(path)))?.into_stream();
-            while let Some(part) = bytes.try_next().await.context(|| format!("cannot read {}", location.name_of(path)))? {
+            while let Some(part) =
+                bytes.try_next().await.context(|| format!("cannot read {}", location.name_of(path)))?
+            {
                 content.update(&part);
             }
             if let Some(first) = seen.insert(content.finalize(), object) {
@@ -276,21 +382,23 @@ async fn refuse_copies(name: &str, location: &Location, objects: &[InputObject])
 /// Parquet objects as a table: an explicit list, so that no cache of listings can be stale.
 #[derive(Debug)]
 pub(crate) struct ObjectTable {
-    pub(crate) store: Url,
-    pub(crate) schema: SchemaRef,
-    pub(crate) objects: Vec<ObjectMeta>,
+    store: Url,
+    schema: TableSchema,
+    files: Vec<PartitionedFile>,
 }
 
-impl fmt::Display for ObjectTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} objects", self.objects.len())
+impl ObjectTable {
+    /// Objects that we wrote, which have no columns in their keys.
+    pub(crate) fn of(store: Url, schema: SchemaRef, objects: impl IntoIterator<Item = ObjectMeta>) -> Self {
+        let files = objects.into_iter().map(PartitionedFile::new_from_meta).collect();
+        Self { store, schema: TableSchema::from(schema), files }
     }
 }
 
 #[async_trait]
 impl TableProvider for ObjectTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(self.schema.table_schema())
     }
 
     fn table_type(&self) -> TableType {
@@ -311,11 +419,9 @@ impl TableProvider for ObjectTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let store = ObjectStoreUrl::parse(self.store.as_str())?;
-        let source = Arc::new(ParquetSource::new(Arc::clone(&self.schema)));
-        let files = self.objects.iter().map(|object| PartitionedFile::new_from_meta(object.clone()));
-        let groups = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(store, source)
+        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(self.store.as_str())?, source)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -44,6 +44,7 @@ pub use crate::rollup::{Counts, Record};
 pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
 
+use crate::error::Context as _;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
 use crate::session::View;
@@ -63,6 +64,8 @@ pub struct Engine {
     output: Location,
     runtime: Arc<RuntimeEnv>,
     cores: usize,
+    /// The pointers as they were before the lake was listed: whoever moved one since may have seen more.
+    pointers: Arc<BTreeMap<String, Option<String>>>,
 }
 
 /// What a run is doing, for whoever watches.
@@ -111,17 +114,18 @@ impl Engine {
     pub async fn open(config: Config, stores: &Stores) -> Result<Self> {
         let runtime = session::runtime(config.memory_limit)?;
         let models = Models::load(&config, stores).await?;
-        let lake = Lake::open(&config, stores, &runtime).await?;
         let output = stores.locate(&config.output)?;
+        let pointers = Arc::new(publish::pointers(&output).await?);
+        let lake = Arc::new(Lake::open(&config, stores, &runtime).await?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { config: Arc::new(config), models: Arc::new(models), lake: Arc::new(lake), output, runtime, cores })
+        Ok(Self { config: Arc::new(config), models: Arc::new(models), lake, output, runtime, cores, pointers })
     }
 
     fn session(&self, partitions: usize) -> SessionContext {
         session::new(&self.runtime, partitions)
     }
 
-    fn view(&self, month: Option<Month>) -> View<'_> {
+    fn view(&self, month: Option<(Month, DateTime<Utc>)>) -> View<'_> {
         View { lake: &self.lake, models: &self.models, config: &self.config, month, unique: true }
     }
 
@@ -146,7 +150,11 @@ impl Engine {
         let plan = self.plan(period, now).await?;
         let months_read: Vec<Month> = plan.to_read().map(|month| month.month).collect();
         progress(Progress::Planned { period: plan.period, read: months_read.len(), months: plan.months.len() });
+        plan::refuse_currencies(self, &plan).await?;
         let records = self.facts(&plan, progress).await?;
+        if let Some(record) = records.last() {
+            plan::confirm_closed(self, &plan, record)?;
+        }
         let snapshot = snapshot::take(self).await?;
         let mut outside = BTreeMap::new();
         for name in plan.feeds.keys() {
@@ -154,20 +162,36 @@ impl Engine {
         }
         let ledgers = report::reconcile(&plan, &records, &outside, &snapshot)?;
 
-        let run_id = publish::run_id(self, &plan, &records, &snapshot);
+        let run_id = publish::run_id(self, &plan, &records, &snapshot, &ledgers);
         let period = plan.period.to_string();
-        let before = publish::published(self, &period).await?;
-        if let Some(pointer) = before.as_ref().map(|published| &published.pointer).filter(|pointer| pointer.run_id == run_id) {
-            let repaired = publish::copy(self, &period, pointer).await?;
-            return Ok(Outcome { period: plan.period, pointer: pointer.clone(), published: false, months_read, repaired });
+        let outcome = |pointer, published, repaired| Outcome {
+            period: plan.period,
+            pointer,
+            published,
+            months_read: months_read.clone(),
+            repaired,
+        };
+        let before = publish::published(&self.output, &period).await?;
+        if let Some(found) = before.as_ref().filter(|found| found.pointer.run_id == run_id) {
+            let repaired = publish::copy(self, &period, &found.pointer).await?;
+            return Ok(outcome(found.pointer.clone(), false, repaired));
+        }
+        if before.as_ref().map(|found| &found.e_tag) != self.pointers.get(&period) {
+            return Err(Error::Conflict(period));
         }
         progress(Progress::Measuring);
         let session = report::session(self, &records, &snapshot).await?;
-        let rows = report::estimates(self, &plan, &session, &ledgers).await?;
-        report::tie_out(&rows, &records)?;
+        let rows = report::estimates(self, &plan, &session, &records, &ledgers).await?;
         let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshot: &snapshot };
-        let pointer = run.publish(before, &rows, &ledgers, now).await?;
-        Ok(Outcome { period: plan.period, pointer, published: true, months_read, repaired: 0 })
+        match run.publish(before, &rows, &ledgers, now).await {
+            Ok(pointer) => Ok(outcome(pointer, true, 0)),
+            // Whoever won published something: if it is the same, there is nothing left to do.
+            Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {
+                Some(winner) if winner.pointer.run_id == run.run_id => Ok(outcome(winner.pointer, false, 0)),
+                _ => Err(Error::Conflict(lost)),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// The facts of every planned month: those that are there, and those that are made now, some months at a time.
@@ -178,41 +202,25 @@ impl Engine {
         };
         let at_once = self.cores.min(plan.to_read().count()).min(memory / ROLLUP_MEMORY).max(1);
         let partitions = (self.cores / at_once).max(1);
-        futures::stream::iter(&plan.months)
+        futures::stream::iter(plan.months.clone())
             .map(|month| async move {
-                if let Some(record) = &month.record {
-                    return Ok(record.clone());
+                if let Some(record) = month.record {
+                    return Ok(record);
                 }
                 // A task of its own: with one partition a query runs where it is polled.
-                let (engine, month) = (self.clone(), month.clone());
-                let task = SpawnedTask::spawn(async move { rollup::roll_up(&engine, &month, partitions).await.map(|record| (month, record)) });
-                let (month, record) = task.join_unwind().await.map_err(|_| Error::Input("the run was stopped".to_owned()))??;
+                let engine = self.clone();
+                let task = SpawnedTask::spawn(async move {
+                    rollup::roll_up(&engine, &month, partitions).await.map(|record| (month.month, record))
+                });
+                let stopped = |_| Error::Input("the run was stopped".to_owned());
+                let (month, record) = task.join_unwind().await.map_err(stopped)??;
                 let rows = record.sources.values().map(|counts| counts.rows).sum();
-                progress(Progress::RolledUp { month: month.month, rows });
+                progress(Progress::RolledUp { month, rows });
                 Ok(record)
             })
             .buffered(at_once)
             .try_collect()
             .await
-    }
-
-    /// The published summary of a period, or of the newest one, as JSON text.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if there is none.
-    pub async fn summary(&self, period: Option<Month>) -> Result<String> {
-        let period = match period {
-            Some(period) => Some(period.to_string()),
-            None => publish::newest(self).await?,
-        };
-        let nothing = || Error::Input(format!("nothing is published below {}; start with `cxroi run`", self.output));
-        let period = period.ok_or_else(nothing)?;
-        let published = publish::published(self, &period).await?.ok_or_else(|| {
-            Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
-        })?;
-        let summary = self.output.join(&format!("publications/{period}/{}/summary.json", published.pointer.seq));
-        let (bytes, _) = summary.get().await?.ok_or_else(|| Error::Input(format!("{summary} was published and is gone")))?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))
     }
 
     /// A session for ad hoc questions: `raw`, `audit`, `staging`, `facts` (finished months) and `roi` (published).
@@ -229,9 +237,8 @@ impl Engine {
                 let records: Vec<Record> = plan.months.into_iter().filter_map(|month| month.record).collect();
                 report::register_facts(self, &session, &records).await?;
             }
-            // Raw rows can be looked at all the same.
-            Err(Error::NotReady(reason)) => tracing::info!("{reason}"),
-            Err(error) => return Err(error),
+            // What hinders a run may be what somebody came to look at.
+            Err(error) => tracing::warn!("there are no facts to see: {error}"),
         }
         session.register_object_store(&self.output.base(), Arc::clone(self.output.store()));
         for name in ["estimates", "money"] {
@@ -240,24 +247,63 @@ impl Engine {
                 objects.into_iter().filter(|object| object.location.as_ref().ends_with(".parquet")).collect();
             let Some(first) = objects.first() else { continue };
             let schema = report::written_schema(self, first).await?;
-            let table = ObjectTable { store: self.output.base(), schema, objects };
+            let table = ObjectTable::of(self.output.base(), schema, objects);
             session::register(&session, "roi", name, Arc::new(table))?;
         }
         Ok(Analyst { session, parameters: session::parameters(&self.config, as_of) })
     }
 
-    /// Runs every file of `sql/checks` over the whole lake: its name, what it claims, and the rows that break it.
+    /// What can be checked of the whole lake: a name, a claim, and a query for what breaks it. First the rows of each
+    /// source that cannot be read, then every file of `sql/checks` whose sources are configured.
     ///
     /// # Errors
     /// [`Error::Query`] for a check that does not run.
     pub async fn checks(&self, analyst: &Analyst) -> Result<Vec<(String, String, DataFrame)>> {
         let mut checks = Vec::new();
+        let configured = |name: &str| self.config.lake.contains_key(name);
+        for source in contract::SOURCES.iter().filter(|source| !source.columns.is_empty() && configured(source.name)) {
+            let sql = format!(
+                "select rejected, count(*) as rows from audit.{} where rejected is not null group by rejected order by rejected",
+                source.name
+            );
+            let context = || format!("cannot read {}", source.name);
+            let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
+            checks.push((format!("audit.{}", source.name), "Every row can be read.".to_owned(), rows));
+        }
         for model in self.models.layer("checks") {
+            if model
+                .references()?
+                .iter()
+                .any(|table| contract::source(table.table()).is_some() && !configured(table.table()))
+            {
+                continue;
+            }
             let planned = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
             checks.push((model.name.clone(), model.description(), planned));
         }
         Ok(checks)
     }
+}
+
+/// The published summary of a period, or of the newest one, as JSON text. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if there is none.
+pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<String> {
+    let output = stores.locate(&config.output)?;
+    let period = match period {
+        Some(period) => Some(period.to_string()),
+        None => publish::newest(&output).await?,
+    };
+    let nothing = || Error::Input(format!("nothing is published below {output}; start with `cxroi run`"));
+    let period = period.ok_or_else(nothing)?;
+    let published = publish::published(&output, &period).await?.ok_or_else(|| {
+        Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
+    })?;
+    let summary = output.join(&format!("publications/{period}/{}/summary.json", published.pointer.seq));
+    let (bytes, _) =
+        summary.get().await?.ok_or_else(|| Error::Input(format!("{summary} was published and is gone")))?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))
 }
 
 /// A session with the functions and the schemas of every other one, and no table: for trying models on made-up rows.

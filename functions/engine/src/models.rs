@@ -56,6 +56,33 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Refuses a reference to a table that is not complete where the model runs: a month's session has only the objects
+    /// of that month, and what the plan does not know of cannot make a month stale.
+    fn check_references(&self) -> Result<()> {
+        let layer = self.name.split('/').next().unwrap_or_default();
+        let (schema, tables): (&str, &[&str]) = match layer {
+            "staging" => ("raw", &[]),
+            "facts" => ("staging", &["interactions", "sales"]),
+            "measures" => ("facts", &[]),
+            _ => return Ok(()),
+        };
+        for table in self.references()? {
+            let known = table.schema() == Some(schema) && (tables.is_empty() || tables.contains(&table.table()));
+            let customers = layer == "measures" && table.schema() == Some("staging") && table.table() == "customers";
+            if !known && !customers {
+                let may = match layer {
+                    "staging" => "a staging file reads raw.<source> only",
+                    "facts" => "a fact file reads staging.interactions and staging.sales only",
+                    _ => "a measure reads facts.<table> and staging.customers only",
+                };
+                return Err(Error::Input(format!("{} ({}) reads `{table}`; {may}", self.name, self.origin)));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Every model by name.
 #[derive(Debug, Clone)]
 pub struct Models(BTreeMap<String, Model>);
@@ -77,12 +104,14 @@ impl Models {
         let mut models = Self::embedded();
         let Some(url) = &config.overlay else { return Ok(models) };
         let folder = stores.locate(url)?;
+        let mut replaced = 0;
         for object in folder.list().await? {
             let key = folder.relative(&object.location);
             let Some(name) = key.strip_suffix(".sql") else { continue };
             let origin = folder.name_of(&object.location);
-            let known = name.split_once('/').is_some_and(|(layer, file)| LAYERS.contains(&layer) && !file.contains('/'));
-            if !known || (name.starts_with("facts/") || name.starts_with("measures/")) && !models.0.contains_key(name) {
+            let known =
+                name.split_once('/').is_some_and(|(layer, file)| LAYERS.contains(&layer) && !file.contains('/'));
+            if !known || !name.starts_with("checks/") && !models.0.contains_key(name) {
                 let names: Vec<&str> = models.0.keys().map(String::as_str).collect();
                 return Err(Error::Input(format!(
                     "{origin} replaces no model{}; there are: {}",
@@ -90,11 +119,18 @@ impl Models {
                     names.join(", ")
                 )));
             }
-            let (bytes, _) = folder.join(&key).get().await?.ok_or_else(|| Error::Input(format!("{origin} went away")))?;
+            let (bytes, _) =
+                folder.join(&key).get().await?.ok_or_else(|| Error::Input(format!("{origin} went away")))?;
             let sql = String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{origin} is not UTF-8")))?;
             let model = Model { name: name.to_owned(), sql, origin };
-            model.references()?;
+            model.check_references()?;
             models.0.insert(name.to_owned(), model);
+            replaced += 1;
+        }
+        if replaced == 0 {
+            return Err(Error::Input(format!(
+                "sql.overlay: there is no .sql file below {folder}; correct the path, or remove the setting"
+            )));
         }
         Ok(models)
     }

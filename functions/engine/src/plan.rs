@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::Engine;
-use crate::contract::{SOURCES, Source};
+use crate::contract::{Presence, SOURCES, Source};
 use crate::error::{Context, Error, Result};
 use crate::lake::{InputObject, Span};
 use crate::month::Month;
@@ -16,7 +17,7 @@ use crate::rows::Rows;
 use crate::session::{self, View};
 
 /// The version of what the facts' columns mean. Raise it when the same SQL would be read differently.
-const FACTS_FORMAT: u32 = 1;
+pub(crate) const FACTS_FORMAT: u32 = 1;
 
 /// How long before a month's end a feed's last row may lie for the month to count as complete.
 const FEED_SILENCE: Duration = Duration::days(3);
@@ -26,8 +27,10 @@ const FEED_SILENCE: Duration = Duration::days(3);
 pub struct Plan {
     /// The reported month.
     pub period: Month,
-    /// The first month of complete history.
+    /// The first month of complete history, as far as footers tell.
     pub history_start: Month,
+    /// Whether the configuration says where history starts.
+    pub(crate) history_is_set: bool,
     /// Every month from the start of history to the reported one.
     pub months: Vec<MonthPlan>,
     /// The sources with a time, by name.
@@ -43,6 +46,8 @@ pub struct MonthPlan {
     pub month: Month,
     /// Names the facts: a hash of everything that they depend on.
     pub fingerprint: String,
+    /// The end of the month, or the instant of the run in a month that is not over.
+    pub(crate) until: DateTime<Utc>,
     /// The finished facts, if they are there.
     pub record: Option<Record>,
     objects: BTreeSet<(String, usize)>,
@@ -73,7 +78,8 @@ impl Plan {
 impl MonthPlan {
     /// Whether the month's rollup reads the object at this position of a raw source.
     pub(crate) fn reads(&self, engine: &Engine, raw: &str, object: &InputObject) -> bool {
-        let position = engine.lake.sources[raw].objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location));
+        let position =
+            engine.lake.sources[raw].objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location));
         position.is_ok_and(|position| self.objects.contains(&(raw.to_owned(), position)))
     }
 }
@@ -87,7 +93,8 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
     let view = engine.view(None);
     view.register(&session, |_, _| true).await?;
     let mut feeds = BTreeMap::new();
-    for source in SOURCES.iter().filter(|source| source.time.is_some() && engine.config.lake.contains_key(source.name)) {
+    for source in SOURCES.iter().filter(|source| source.time.is_some() && engine.config.lake.contains_key(source.name))
+    {
         feeds.insert(source.name, feed(engine, &session, &view, source, now).await?);
     }
     let zone = engine.config.timezone;
@@ -95,7 +102,9 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
     let history_start = engine.config.method.history_from.unwrap_or(first_sale);
     let (period, incomplete) = choose(engine, period, history_start, &feeds, now)?;
     if history_start > period {
-        return Err(Error::Input(format!("{period} is before the start of history, {history_start}: there is no month to report")));
+        return Err(Error::Input(format!(
+            "{period} is before the start of history, {history_start}: there is no month to report"
+        )));
     }
     if period.0 - history_start.0 > 50 * 12 {
         return Err(Error::Input(format!(
@@ -109,15 +118,17 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
             let (feeds, settings) = (&feeds, &settings);
             async move {
                 let objects = objects(engine, feeds, month);
-                let fingerprint = fingerprint(engine, settings, &objects);
+                let until = month.end(zone).min(now);
+                let fingerprint = fingerprint(engine, settings, &objects, (until == now).then_some(now));
                 let record = Record::load(engine, month, &fingerprint).await?;
-                Ok::<_, Error>(MonthPlan { month, fingerprint, record, objects })
+                Ok::<_, Error>(MonthPlan { month, fingerprint, until, record, objects })
             }
         })
         .buffered(16)
         .try_collect()
         .await?;
-    Ok(Plan { period, history_start, months, feeds, incomplete })
+    let history_is_set = engine.config.method.history_from.is_some();
+    Ok(Plan { period, history_start, history_is_set, months, feeds, incomplete })
 }
 
 /// The month to report: the one asked for if it is closed, or the last closed one.
@@ -132,7 +143,10 @@ fn choose(
     let open = |month: Month| -> Option<String> {
         let end = month.end(zone);
         if now < end {
-            return Some(format!("{month} is not over in {zone}: it ends at {}", end.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z")));
+            return Some(format!(
+                "{month} is not over in {zone}: it ends at {}",
+                end.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z")
+            ));
         }
         let late = feeds.iter().find(|(_, feed)| feed.last < end - FEED_SILENCE)?;
         Some(format!(
@@ -142,6 +156,9 @@ fn choose(
         ))
     };
     let last_over = Month::of(now, zone) - 1;
+    if let Some(month) = asked.filter(|month| now < month.start(zone)) {
+        return Err(Error::NotReady(format!("{month} has not begun")));
+    }
     let month = match asked {
         Some(month) => month,
         None => match (history_start.0..=last_over.0).rev().map(Month).find(|month| open(*month).is_none()) {
@@ -161,27 +178,51 @@ fn choose(
     }
 }
 
-async fn feed(engine: &Engine, session: &SessionContext, view: &View<'_>, source: &Source, now: DateTime<Utc>) -> Result<Feed> {
+/// Footers may know of a last row that turned out unusable: looks again at what was used of the reported month.
+///
+/// # Errors
+/// [`Error::NotReady`] naming the feed.
+pub(crate) fn confirm_closed(engine: &Engine, plan: &Plan, record: &Record) -> Result<()> {
+    let zone = engine.config.timezone;
+    let end = plan.period.end(zone);
+    for (name, feed) in &plan.feeds {
+        let last = record.sources.get(*name).and_then(|counts| counts.last);
+        if plan.incomplete.is_none() && feed.last < end && last.is_none_or(|last| last < end - FEED_SILENCE) {
+            return Err(Error::NotReady(format!(
+                "{} is not closed: the last row of {name} that can be used is of {}, more than three days before the \
+                 month's end; `cxroi check` shows the rows that cannot",
+                plan.period,
+                last.map_or("an earlier month".to_owned(), |last| last
+                    .with_timezone(&zone)
+                    .format("%Y-%m-%d %H:%M %Z")
+                    .to_string()),
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn feed(
+    engine: &Engine,
+    session: &SessionContext,
+    view: &View<'_>,
+    source: &Source,
+    now: DateTime<Utc>,
+) -> Result<Feed> {
     let time = source.time.expect("feeds have a time");
     let staged = view.staged(session, source).await?;
-    let passed = session::passes_through(staged.logical_plan(), time);
+    let model = engine.models.get(&format!("staging/{}", source.name))?;
+    let reads: BTreeSet<String> = model.references()?.iter().map(|table| table.table().to_owned()).collect();
+    // Row by row from one table, or every object of every table that is read may matter to every month.
+    let passed = session::passes_through(staged.logical_plan(), time).filter(|_| reads.len() == 1);
+    if passed.is_some() {
+        every_object_has_its_columns(engine, source, staged.logical_plan())?;
+    }
     let column = passed.map(|(raw, column)| {
         let objects = &engine.lake.sources[&raw].objects;
         let spans: Vec<Span> = objects.iter().map(|object| object.span(&column, &engine.config)).collect();
         (raw, spans)
     });
-    let mut reads = BTreeSet::new();
-    for table in engine.models.get(&format!("staging/{}", source.name))?.references()? {
-        match table.schema() {
-            Some("raw") => reads.insert(table.table().to_owned()),
-            _ => {
-                return Err(Error::Input(format!(
-                    "sql/staging/{}.sql reads `{table}`; a staging file reads raw.<source> only",
-                    source.name
-                )));
-            }
-        };
-    }
     if let Some((raw, spans)) = &column
         && let Some((first, last)) = exact_ends(spans)
         && last <= now
@@ -199,14 +240,36 @@ async fn feed(engine: &Engine, session: &SessionContext, view: &View<'_>, source
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(vec![("now", now)]));
     let ends = Rows::collect(ends.context(context)?).await.context(context)?;
     let (Some(first), Some(last)) = (ends.instant("first", 0)?, ends.instant("last", 0)?) else {
-        return Err(Error::Input(format!("{} has no row with a readable {time} that is not in the future", source.name)));
+        return Err(Error::Input(format!(
+            "{} has no row with a readable {time} that is not in the future",
+            source.name
+        )));
     };
     Ok(Feed { first, last, rows: ends.count("rows", 0)?, column, reads })
+}
+
+/// A file that lacks a column of the contract would read as null in silence.
+fn every_object_has_its_columns(engine: &Engine, source: &Source, staged: &LogicalPlan) -> Result<()> {
+    for column in source.columns.iter().filter(|column| column.presence != Presence::Optional) {
+        let Some((raw, name)) = session::passes_through(staged, column.name) else { continue };
+        let Some(raw) = engine.lake.sources.get(&raw) else { continue };
+        if let Some(object) = raw.objects.iter().find(|object| object.rows > 0 && !raw.has_column(object, &name)) {
+            return Err(Error::Input(format!(
+                "{}: {} has no column `{name}`, though other files of the source have; write it again with the column",
+                source.name,
+                raw.location.name_of(&object.meta.location)
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn exact_ends(spans: &[Span]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let mut ends: Option<(DateTime<Utc>, DateTime<Utc>)> = None;
     for span in spans {
+        if *span == Span::Empty {
+            continue;
+        }
         let Span::Within { first, last, exact: true } = *span else { return None };
         ends = Some(ends.map_or((first, last), |(earliest, latest)| (earliest.min(first), latest.max(last))));
     }
@@ -221,13 +284,16 @@ fn objects(engine: &Engine, feeds: &BTreeMap<&'static str, Feed>, month: Month) 
         if let Some((raw, spans)) = &feed.column {
             let touches = |span: &Span| match span {
                 Span::Within { first, last, .. } => Month::of(*first, zone) <= month && month <= Month::of(*last, zone),
+                Span::Empty => false,
                 Span::Unknown => true,
             };
             let touched = spans.iter().enumerate().filter(|(_, span)| touches(span));
             objects.extend(touched.map(|(position, _)| (raw.clone(), position)));
         } else {
             let all = feed.reads.iter().filter_map(|raw| Some((raw, engine.lake.sources.get(raw)?)));
-            objects.extend(all.flat_map(|(raw, source)| (0..source.objects.len()).map(|position| (raw.clone(), position))));
+            objects.extend(
+                all.flat_map(|(raw, source)| (0..source.objects.len()).map(|position| (raw.clone(), position))),
+            );
         }
     }
     objects
@@ -252,9 +318,16 @@ fn settings(engine: &Engine) -> String {
     text
 }
 
-fn fingerprint(engine: &Engine, settings: &str, objects: &BTreeSet<(String, usize)>) -> String {
+/// `open_at` is the instant of the run for a month that is not over: its facts end there.
+fn fingerprint(
+    engine: &Engine,
+    settings: &str,
+    objects: &BTreeSet<(String, usize)>,
+    open_at: Option<DateTime<Utc>>,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(settings.as_bytes());
+    hasher.update(format!("{open_at:?}\n").as_bytes());
     for (raw, position) in objects {
         let source = &engine.lake.sources[raw];
         hasher.update(format!("{raw} {}\n", source.version(&source.objects[*position])).as_bytes());
@@ -262,8 +335,8 @@ fn fingerprint(engine: &Engine, settings: &str, objects: &BTreeSet<(String, usiz
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// Rows of a source outside the planned months, which no rollup counts: without a readable time, before the start of
-/// history, after the reported month but not in the future, and in the future.
+/// Rows of a source that no rollup counts: without a readable time, before the start of history, after the reported
+/// month but not in the future, and in the future.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Outside {
     /// The time is missing or cannot be read.
@@ -272,7 +345,7 @@ pub struct Outside {
     pub before: u64,
     /// After the reported month.
     pub after: u64,
-    /// After the instant of the run.
+    /// After the instant of the run, in whatever month.
     pub future: u64,
 }
 
@@ -286,7 +359,8 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     if let Some((raw, spans)) = &feed.column {
         for (object, span) in engine.lake.sources[raw].objects.iter().zip(spans) {
             match *span {
-                Span::Within { first, last, .. } if start <= first && last < end => {}
+                Span::Empty => {}
+                Span::Within { first, last, .. } if start <= first && last < end && last <= now => {}
                 Span::Within { last, .. } if last < start => counts.before += object.rows,
                 Span::Within { first, last, .. } if first >= end && last <= now => counts.after += object.rows,
                 _ => {
@@ -305,7 +379,7 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     let sql = format!(
         "select count(*) filter (where {time} is null) as undated, count(*) filter (where {time} < $start) as before, \
          count(*) filter (where {time} >= $end and {time} <= $now) as after, \
-         count(*) filter (where {time} >= $end and {time} > $now) as future from audit.{source}"
+         count(*) filter (where {time} >= $start and {time} > $now) as future from audit.{source}"
     );
     let instant = |at: DateTime<Utc>| {
         datafusion::common::ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
@@ -320,4 +394,49 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     counts.after += rows.count("after", 0)?;
     counts.future += rows.count("future", 0)?;
     Ok(counts)
+}
+
+/// Money of several currencies cannot be added up: refuses sales in any but the configured one. Reads only objects of
+/// the months to be read whose footers do not settle it.
+///
+/// # Errors
+/// [`Error::Input`] with every currency of the lake and its order lines.
+pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()> {
+    let session = engine.session(engine.cores);
+    let view = engine.view(None);
+    view.register(&session, |_, _| true).await?;
+    let sales = crate::contract::source("sales").expect("a source of the contract");
+    let staged = view.staged(&session, sales).await?;
+    if staged.schema().field_with_unqualified_name("currency").is_err() {
+        return Ok(());
+    }
+    let column = session::passes_through(staged.logical_plan(), "currency");
+    let settled = |raw: &str, object: &InputObject| {
+        column
+            .as_ref()
+            .is_some_and(|(table, column)| table == raw && object.holds_only(column, &engine.config.currency))
+    };
+    let wanted = |raw: &str, object: &InputObject| {
+        plan.to_read().any(|month| month.reads(engine, raw, object)) && !settled(raw, object)
+    };
+    let check = engine.models.get("checks/one_currency")?;
+    let context = || format!("sql/{}.sql ({})", check.name, check.origin);
+    let unsettled = engine.session(engine.cores);
+    view.register(&unsettled, wanted).await?;
+    let foreign = session::plan_model(&unsettled, check, &session::parameters(&engine.config, None)).await?;
+    if Rows::collect(foreign).await.context(context)?.len() == 0 {
+        return Ok(());
+    }
+    let sql = "select currency, count(*) as lines from staging.sales where currency is not null group by currency order by currency";
+    let all = session::read_only(&session, sql).await.context(context)?;
+    let all = Rows::collect(all).await.context(context)?;
+    let mut list = Vec::new();
+    for row in 0..all.len() {
+        list.push(format!("{} ({} lines)", all.text("currency", row)?.unwrap_or_default(), all.count("lines", row)?));
+    }
+    Err(Error::Input(format!(
+        "sales are in {}, but `currency` is {}; convert the amounts in sql/staging/sales.sql, or correct the setting",
+        list.join(", "),
+        engine.config.currency
+    )))
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
-use crate::plan::Plan;
+use crate::plan::{Outside, Plan};
 use crate::report::Ledger;
 use crate::rollup::{Record, content};
 use crate::snapshot::Snapshot;
@@ -41,7 +41,7 @@ pub struct Pointer {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) pointer: Pointer,
-    e_tag: Option<String>,
+    pub(crate) e_tag: Option<String>,
 }
 
 /// Everything that a run publishes, in memory.
@@ -53,33 +53,52 @@ pub(crate) struct Run<'a> {
     pub(crate) snapshot: &'a Snapshot,
 }
 
-fn pointer_of(engine: &Engine, period: &str) -> Location {
-    engine.output.join(&format!("published/{period}.json"))
+fn pointer_of(output: &Location, period: &str) -> Location {
+    output.join(&format!("published/{period}.json"))
 }
 
 /// What is published of a period, if anything.
-pub(crate) async fn published(engine: &Engine, period: &str) -> Result<Option<Published>> {
-    let location = pointer_of(engine, period);
+pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<Published>> {
+    let location = pointer_of(output, period);
     let Some((bytes, e_tag)) = location.get().await? else { return Ok(None) };
-    let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from the newest folder below publications/{period}/"));
+    let damaged = |error| {
+        Error::Input(format!(
+            "{location} is damaged ({error}); restore it from the newest folder below publications/{period}/"
+        ))
+    };
     Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
 }
 
 /// The identity of a run: the facts up to the reported month, the customers, the measures, the settings, the version.
-pub(crate) fn run_id(engine: &Engine, plan: &Plan, records: &[Record], snapshot: &Snapshot) -> String {
+pub(crate) fn run_id(
+    engine: &Engine,
+    plan: &Plan,
+    records: &[Record],
+    snapshot: &Snapshot,
+    ledgers: &BTreeMap<String, Ledger>,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     let config = &engine.config;
     let settings = format!(
         "{VERSION} {} {} {} {:?} {} {} {:?}",
-        plan.period, config.timezone, config.currency, config.method, config.guards, config.min_customers, plan.incomplete
+        plan.period,
+        config.timezone,
+        config.currency,
+        config.method,
+        config.guards,
+        config.min_customers,
+        plan.incomplete
     );
     hasher.update(settings.as_bytes());
     for record in records {
         for (name, table) in &record.tables {
             hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
         }
-        // What was set aside is published too.
-        hasher.update(format!("\n{:?}", record.sources).as_bytes());
+    }
+    // What was set aside is published too; what belongs to later months is not.
+    for (name, ledger) in ledgers {
+        let Outside { undated, before, future, after: _ } = ledger.outside;
+        hasher.update(format!("\n{name} {:?} {undated} {before} {future}", ledger.counts).as_bytes());
     }
     hasher.update(format!("\n{snapshot:?}").as_bytes());
     for model in engine.models.layer("measures") {
@@ -148,7 +167,7 @@ impl Run<'_> {
             None => PutMode::Create,
             Some(published) => PutMode::Update(UpdateVersion { e_tag: published.e_tag, version: None }),
         };
-        if !pointer_of(self.engine, &period).put_if(pretty(&pointer), mode).await? {
+        if !pointer_of(&self.engine.output, &period).put_if(pretty(&pointer), mode).await? {
             return Err(Error::Conflict(period));
         }
         copy(self.engine, &period, &pointer).await?;
@@ -156,9 +175,15 @@ impl Run<'_> {
     }
 
     /// The lineage: what was read, with which models and settings, and what became of it.
-    fn manifest(&self, rows: &[Row], ledgers: &BTreeMap<String, Ledger>, files: &BTreeMap<String, String>) -> serde_json::Value {
+    fn manifest(
+        &self,
+        rows: &[Row],
+        ledgers: &BTreeMap<String, Ledger>,
+        files: &BTreeMap<String, String>,
+    ) -> serde_json::Value {
         let Engine { config, models, lake, .. } = self.engine;
-        let models: Vec<_> = ["staging", "facts", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
+        let models: Vec<_> =
+            ["staging", "facts", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
         let inputs = lake.sources.iter().flat_map(|(name, source)| {
             source.objects.iter().map(move |object| {
                 json!({
@@ -218,19 +243,22 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
         (format!("{run}/money.parquet"), format!("summaries/money/period={period}/money.parquet")),
         (format!("{publication}/summary.json"), format!("summaries/files/{period}/summary.json")),
     ];
-    if newest(engine).await?.as_deref().is_none_or(|newest| newest <= period) {
-        copies.push((format!("{publication}/summary.json"), "summaries/latest/summary.json".to_owned()));
-    }
+    const LATEST: &str = "summaries/latest/summary.json";
+    copies.push((format!("{publication}/summary.json"), LATEST.to_owned()));
     let mut written = 0;
-    for (from, to) in copies {
-        let (from, to) = (engine.output.join(&from), engine.output.join(&to));
+    for (from, key) in copies {
+        let (from, to) = (engine.output.join(&from), engine.output.join(&key));
         // Look at the copy before the pointer: whoever publishes in between changes the copy, and the write is refused.
         loop {
             let found = to.get().await?;
-            if published(engine, period).await?.is_none_or(|published| published.pointer != *pointer) {
+            if published(&engine.output, period).await?.is_none_or(|published| published.pointer != *pointer) {
                 return Ok(written);
             }
-            let (bytes, _) = from.get().await?.ok_or_else(|| Error::Input(format!("{from} was published and is gone")))?;
+            if key == LATEST && newest(&engine.output).await?.is_some_and(|newest| newest.as_str() > period) {
+                break;
+            }
+            let (bytes, _) =
+                from.get().await?.ok_or_else(|| Error::Input(format!("{from} was published and is gone")))?;
             let mode = match found {
                 Some((copy, _)) if copy == bytes => break,
                 Some((_, e_tag)) => PutMode::Update(UpdateVersion { e_tag, version: None }),
@@ -246,10 +274,18 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
 }
 
 /// The newest published period.
-pub(crate) async fn newest(engine: &Engine) -> Result<Option<String>> {
-    let objects = engine.output.join("published").list().await?;
-    let periods = objects.iter().filter_map(|object| object.location.filename()?.strip_suffix(".json").map(str::to_owned));
-    Ok(periods.max())
+pub(crate) async fn newest(output: &Location) -> Result<Option<String>> {
+    Ok(pointers(output).await?.into_keys().next_back())
+}
+
+/// The version of every pointer, by period.
+pub(crate) async fn pointers(output: &Location) -> Result<BTreeMap<String, Option<String>>> {
+    let objects = output.join("published").list().await?;
+    let pointers = objects.into_iter().filter_map(|object| {
+        let period = object.location.filename()?.strip_suffix(".json")?.to_owned();
+        Some((period, object.e_tag))
+    });
+    Ok(pointers.collect())
 }
 
 /// A name for one writing of a run: the instant, and what tells two processes apart.

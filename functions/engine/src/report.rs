@@ -36,9 +36,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Rows that could not be used because of what they say.
+    /// Rows that could not be read, or are dated in the future.
+    fn unreadable(&self) -> u64 {
+        self.counts.rejected + self.outside.undated + self.outside.future
+    }
+
+    /// Rows that could not be used because of what they say: the unreadable, and the strays before history.
     fn rejected(&self) -> u64 {
-        self.counts.rejected + self.outside.undated + self.outside.before + self.outside.future
+        self.unreadable() + self.outside.before
     }
 }
 
@@ -66,25 +71,26 @@ pub(crate) fn reconcile(
         ledgers.insert((*name).to_owned(), ledger);
     }
     if let Some(counts) = &snapshot.counts {
-        ledgers.insert("customers".to_owned(), Ledger { rows: counts.rows, counts: counts.clone(), ..Ledger::default() });
+        ledgers
+            .insert("customers".to_owned(), Ledger { rows: counts.rows, counts: counts.clone(), ..Ledger::default() });
     }
     for (name, ledger) in &ledgers {
         let counts = &ledger.counts;
         if counts.rows != counts.used + counts.rejected + counts.duplicate + counts.no_consent {
-            return Err(Error::Audit(format!("{name}: rows read, used, rejected, duplicate and without consent do not add up")));
+            return Err(Error::Audit(format!(
+                "{name}: rows read, used, rejected, duplicate and without consent do not add up"
+            )));
         }
-        if ledger.rejected() as f64 > REJECTED_LIMIT * ledger.rows as f64 {
-            let outside = [
-                ("no readable time", ledger.outside.undated),
-                ("before the start of history", ledger.outside.before),
-                ("in the future", ledger.outside.future),
-            ];
-            let outside = outside.into_iter().filter(|(_, rows)| *rows > 0).map(|(reason, rows)| (reason.to_owned(), rows));
+        // Rows before history are many where history was made to start later: that is no damage.
+        if ledger.unreadable() as f64 > REJECTED_LIMIT * ledger.rows as f64 {
+            let outside = [("no readable time", ledger.outside.undated), ("in the future", ledger.outside.future)];
+            let outside =
+                outside.into_iter().filter(|(_, rows)| *rows > 0).map(|(reason, rows)| (reason.to_owned(), rows));
             let reasons = counts.reasons.iter().map(|(reason, rows)| (reason.clone(), *rows)).chain(outside);
             let reasons: Vec<String> = reasons.map(|(reason, rows)| format!("{reason}: {rows} rows")).collect();
             return Err(Error::Input(format!(
-                "{} of {} rows of {name} were rejected, more than 1 %:\n  - {}\n  look at them with `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"`",
-                ledger.rejected(),
+                "{} of {} rows of {name} were rejected, more than 1 %:\n  - {}\n  `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"` shows those that cannot be read",
+                ledger.unreadable(),
                 ledger.rows,
                 reasons.join("\n  - ")
             )));
@@ -97,6 +103,7 @@ impl Counts {
     fn add(&mut self, other: &Self) -> Result<()> {
         self.rows += other.rows;
         self.used += other.used;
+        self.last = self.last.max(other.last);
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
         self.conflicting += other.conflicting;
@@ -121,7 +128,9 @@ pub(crate) async fn session(engine: &Engine, records: &[Record], snapshot: &Snap
     let customers = contract::source("customers").expect("a source of the contract");
     match &snapshot.table {
         Some(table) => register_objects(engine, &session, "staging", "customers", [table]).await?,
-        None => session::register(&session, "staging", "customers", Arc::new(EmptyTable::new(contract::schema(customers))))?,
+        None => {
+            session::register(&session, "staging", "customers", Arc::new(EmptyTable::new(contract::schema(customers))))?
+        }
     }
     Ok(session)
 }
@@ -141,27 +150,34 @@ pub(crate) async fn register_facts(engine: &Engine, session: &SessionContext, re
 async fn register_objects<'a>(
     engine: &Engine,
     session: &SessionContext,
-    schema: &str,
+    layer: &str,
     name: &str,
     tables: impl IntoIterator<Item = &'a FactTable>,
 ) -> Result<()> {
-    let objects = tables.into_iter().map(|table| ObjectMeta {
-        location: engine.output.join(&table.key).path().clone(),
-        last_modified: chrono::DateTime::UNIX_EPOCH,
-        size: table.bytes,
-        e_tag: None,
-        version: None,
-    });
-    let objects: Vec<ObjectMeta> = objects.collect();
-    let table = ObjectTable { store: engine.output.base(), schema: written_schema(engine, &objects[0]).await?, objects };
+    let mut objects = Vec::new();
+    for table in tables {
+        let location = engine.output.join(&table.key);
+        let head = object_store::ObjectStoreExt::head(location.store().as_ref(), location.path()).await;
+        match head {
+            Ok(head) if head.size == table.bytes => objects.push(head),
+            _ => {
+                return Err(Error::Input(format!(
+                    "{location} is missing or damaged; delete the records below {}/facts/records to make all facts again",
+                    engine.output
+                )));
+            }
+        }
+    }
+    let schema = written_schema(engine, &objects[0]).await?;
+    let table = ObjectTable::of(engine.output.base(), schema, objects);
     session.register_object_store(&engine.output.base(), Arc::clone(engine.output.store()));
-    session::register(session, schema, name, Arc::new(table))
+    session::register(session, layer, name, Arc::new(table))
 }
 
 /// The schema of a file that we wrote.
 pub(crate) async fn written_schema(engine: &Engine, object: &ObjectMeta) -> Result<SchemaRef> {
     let schema = DFParquetMetadata::new(engine.output.store().as_ref(), object).fetch_schema().await;
-    let name = || format!("cannot read {}; delete the facts below {} to make them again", engine.output.name_of(&object.location), engine.output);
+    let name = || format!("cannot read {}", engine.output.name_of(&object.location));
     Ok(readable(&schema.context(name)?))
 }
 
@@ -173,23 +189,34 @@ pub(crate) async fn estimates(
     engine: &Engine,
     plan: &Plan,
     session: &SessionContext,
+    records: &[Record],
     ledgers: &BTreeMap<String, Ledger>,
 ) -> Result<Vec<Row>> {
-    let mut rows = measures::all(engine, plan, session).await?;
-    rows.extend(quality(plan, ledgers));
+    let history = history(plan, records);
+    let mut rows = measures::all(engine, plan.period, history, session).await?;
+    rows.extend(quality(history, ledgers));
     if plan.incomplete.is_some() {
         rows = rows.into_iter().map(|row| row.flag("incomplete")).collect();
     }
+    tie_out(&rows, records)?;
     let rows: Vec<Row> = rows.into_iter().map(|row| row.suppressed_below(engine.config.min_customers)).collect();
     audit(&rows)?;
     Ok(rows)
 }
 
-fn quality(plan: &Plan, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
+/// Months from the start of history to the reported one, both counted. History starts with the first month that has a
+/// usable sale, unless the configuration says; a footer may know of an earlier one that was rejected.
+fn history(plan: &Plan, records: &[Record]) -> i32 {
+    let has_sale = |record: &Record| record.sources.get("sales").is_some_and(|counts| counts.used > 0);
+    let empty = records.iter().take_while(|record| !plan.history_is_set && !has_sale(record)).count();
+    i32::try_from(records.len() - empty).unwrap_or(i32::MAX)
+}
+
+fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
     let row = |metric, unit| Row::new("quality", metric, unit, "census").window("ALL");
     let total = |get: fn(&Ledger) -> u64| ledgers.values().map(get).sum::<u64>() as f64;
     let mut rows = vec![
-        row("history_months", "months").census(f64::from(plan.period.0 - plan.history_start.0 + 1)),
+        row("history_months", "months").census(f64::from(history)),
         row("rejected_rows", "rows").census(total(Ledger::rejected)),
         row("duplicate_rows", "rows").census(total(|ledger| ledger.counts.duplicate)),
     ];
@@ -239,13 +266,18 @@ fn audit(rows: &[Row]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Audit`] if they differ.
-pub(crate) fn tie_out(rows: &[Row], records: &[Record]) -> Result<()> {
-    let reported = rows.iter().find(|row| (row.metric, row.window, row.segment.as_str()) == ("revenue", Some("MONTH"), ALL));
-    let read = records.last().and_then(|record| record.sources.get("sales")).map_or(Money::default(), |counts| counts.amount_used);
+fn tie_out(rows: &[Row], records: &[Record]) -> Result<()> {
+    let reported =
+        rows.iter().find(|row| (row.metric, row.window, row.segment.as_str()) == ("revenue", Some("MONTH"), ALL));
+    let read = records
+        .last()
+        .and_then(|record| record.sources.get("sales"))
+        .map_or(Money::default(), |counts| counts.amount_used);
     match reported.and_then(|row| row.exact) {
-        Some(amount) if amount != read => {
+        Some(amount) if amount == read => Ok(()),
+        Some(amount) => {
             Err(Error::Audit(format!("the reported month's revenue is {amount}, its sales rows add up to {read}")))
         }
-        _ => Ok(()),
+        None => Err(Error::Audit("the reported month has no revenue to hold against its sales rows".to_owned())),
     }
 }

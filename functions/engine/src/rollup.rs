@@ -9,6 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{BatchCoalescer, SortOptions};
 use arrow::datatypes::{Decimal128Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
+use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -70,6 +71,8 @@ pub struct Counts {
     pub conflicting: u64,
     /// Rows of customers who did not consent.
     pub no_consent: u64,
+    /// The last row that could be used.
+    pub last: Option<DateTime<Utc>>,
     /// Why rows were rejected, with how many.
     pub reasons: BTreeMap<String, u64>,
     /// Answers outside their scale, by score.
@@ -93,7 +96,8 @@ impl Record {
     pub(crate) async fn load(engine: &Engine, month: Month, fingerprint: &str) -> Result<Option<Self>> {
         let location = engine.output.join(&Self::key(month, fingerprint));
         let Some((bytes, _)) = location.get().await? else { return Ok(None) };
-        let damaged = |error| Error::Input(format!("{location} is damaged ({error}); delete it, the month is then read again"));
+        let damaged =
+            |error| Error::Input(format!("{location} is damaged ({error}); delete it, the month is then read again"));
         serde_json::from_slice(&bytes).map(Some).map_err(damaged)
     }
 }
@@ -101,13 +105,37 @@ impl Record {
 /// Makes the facts of one month, with this many threads.
 ///
 /// # Errors
-/// [`Error::Input`] for rows that must not be used; [`Error::Audit`] if facts and rows read do not agree.
+/// Those of [`facts_of`]; a failed query names the files that it read, since a damaged page does not.
 pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
-    let view = engine.view(Some(plan.month));
+    facts_of(engine, plan, partitions).await.map_err(|error| match error {
+        Error::Query { context, cause } => {
+            let files: Vec<String> = engine
+                .lake
+                .sources
+                .iter()
+                .flat_map(|(name, raw)| {
+                    let read = raw.objects.iter().filter(move |object| plan.reads(engine, name, object));
+                    read.map(|object| raw.location.name_of(&object.meta.location))
+                })
+                .collect();
+            let more = files.len().saturating_sub(5);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let files = files[..files.len().min(5)].join(", ");
+            Error::Query { context: format!("{}, made from {files}{more}: {context}", plan.month), cause }
+        }
+        error => error,
+    })
+}
+
+/// Makes the facts of one month, and their record last.
+///
+/// # Errors
+/// [`Error::Input`] for rows that must not be used; [`Error::Audit`] if facts and rows read do not agree.
+async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
+    let view = engine.view(Some((plan.month, plan.until)));
     let sources = SOURCES.iter().filter(|source| source.time.is_some() && engine.config.lake.contains_key(source.name));
     let (session, sources) =
         counted(engine, view, partitions, sources.collect(), |raw, object| plan.reads(engine, raw, object)).await?;
-    refuse_currencies(engine, plan, &session).await?;
     let parameters = session::parameters(&engine.config, None);
     let mut tables = BTreeMap::new();
     for model in engine.models.layer("facts") {
@@ -119,6 +147,9 @@ pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize
         }
         let key = format!("facts/{name}/month={}/{}.parquet", plan.month, plan.fingerprint);
         tables.insert(name, facts.put(engine, key).await?);
+    }
+    for (name, raw) in &engine.lake.sources {
+        raw.unchanged(raw.objects.iter().filter(|object| plan.reads(engine, name, object))).await?;
     }
     let record = Record { month: plan.month.to_string(), fingerprint: plan.fingerprint.clone(), tables, sources };
     let json = serde_json::to_vec_pretty(&record).expect("a record is plain data");
@@ -161,6 +192,8 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     let mut sql = String::from("select rejected, count(*) as rows");
     sql.push_str(if has("consent") { ", coalesce(not consent, false) as refused" } else { ", false as refused" });
     sql.push_str(if has("amount") { ", sum(amount) as amount" } else { ", 0 as amount" });
+    let last = source.time.unwrap_or("cast(null as timestamp)");
+    sql.push_str(&format!(", max({last}) as last"));
     for score in &scores {
         sql.push_str(&format!(", count(*) filter (where invalid_{score}) as invalid_{score}"));
     }
@@ -184,13 +217,15 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
             continue;
         }
         counts.used += rows;
+        counts.last = counts.last.max(fates.instant("last", row)?);
         counts.amount_used = counts.amount_used.plus(amount)?;
         for score in &scores {
             *counts.invalid.entry((*score).to_owned()).or_default() += fates.count(&format!("invalid_{score}"), row)?;
         }
     }
     let identity = source.identity.join(", ");
-    let identified = source.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
+    let identified =
+        source.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
     let sql = format!(
         "select count(*) as ids, sum(copies) as rows from \
          (select {identity}, count(*) as copies from staging.{} where {identified} group by {identity})",
@@ -200,7 +235,10 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     let ids = Rows::collect(ids).await.context(context)?;
     counts.duplicate = ids.count("rows", 0)? - ids.count("ids", 0)?;
     if counts.duplicate > 0 {
-        let sql = format!("select count(*) as contents from (select distinct * from staging.{} where {identified})", source.name);
+        let sql = format!(
+            "select count(*) as contents from (select distinct * from staging.{} where {identified})",
+            source.name
+        );
         let contents = session::read_only(session, &sql).await.context(context)?;
         let contents = Rows::collect(contents).await.context(context)?;
         counts.conflicting = contents.count("contents", 0)? - ids.count("ids", 0)?;
@@ -227,35 +265,13 @@ async fn subtract_copies(session: &SessionContext, source: &Source, counts: &mut
     Ok(())
 }
 
-/// Money of several currencies cannot be added up.
-async fn refuse_currencies(engine: &Engine, plan: &MonthPlan, session: &SessionContext) -> Result<()> {
-    let check = engine.models.get("checks/one_currency")?;
-    let foreign = session::plan_model(session, check, &session::parameters(&engine.config, None)).await?;
-    let foreign = Rows::collect(foreign).await.context(|| format!("sql/{}.sql", check.name))?;
-    if foreign.len() == 0 {
-        return Ok(());
-    }
-    let whole = engine.session(engine.cores);
-    engine.view(None).register(&whole, |_, _| true).await?;
-    let sql = "select currency, count(*) as lines from staging.sales where currency is not null group by currency order by currency";
-    let context = || "cannot read sales".to_owned();
-    let all = Rows::collect(session::read_only(&whole, sql).await.context(context)?).await.context(context)?;
-    let mut list = Vec::new();
-    for row in 0..all.len() {
-        list.push(format!("{} ({} lines)", all.text("currency", row)?.unwrap_or_default(), all.count("lines", row)?));
-    }
-    Err(Error::Input(format!(
-        "sales are in {}, first seen in {}, but the configuration says {}; convert the amounts in sql/staging/sales.sql, or correct `currency`",
-        list.join(", "),
-        plan.month,
-        engine.config.currency
-    )))
-}
-
 /// A name for content: equal bytes, equal name.
 pub(crate) fn content(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
 }
+
+/// The columns of `customer_month` that are held against what was counted row by row.
+const TOTALS: [&str; 3] = ["interactions", "order_lines", "revenue"];
 
 /// A finished fact table in memory.
 pub(crate) struct Facts {
@@ -276,7 +292,8 @@ impl Facts {
             .build();
         let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).context(context)?;
         let mut grain = Grain::new(model, &schema)?;
-        let mut facts = Self { bytes: Vec::new(), rows: 0, totals: BTreeMap::new() };
+        let held = TOTALS.into_iter().filter(|name| schema.field_with_name(name).is_ok());
+        let mut facts = Self { bytes: Vec::new(), rows: 0, totals: held.map(|name| (name, 0)).collect() };
         let mut chunks = BatchCoalescer::new(Arc::clone(&schema), WRITE_ROWS);
         while let Some(batch) = stream.next().await {
             chunks.push_batch(batch.context(context)?).context(context)?;
@@ -299,9 +316,10 @@ impl Facts {
         chunk: &RecordBatch,
     ) -> Result<Result<()>, parquet::errors::ParquetError> {
         self.rows += chunk.num_rows() as u64;
-        for name in ["interactions", "order_lines", "revenue"] {
+        for name in TOTALS {
             let Some(column) = chunk.column_by_name(name) else { continue };
-            let whole = column.as_primitive_opt::<Int64Type>().map(|counts| counts.iter().flatten().map(i128::from).sum());
+            let whole =
+                column.as_primitive_opt::<Int64Type>().map(|counts| counts.iter().flatten().map(i128::from).sum());
             let money = column.as_primitive_opt::<Decimal128Type>().map(|amounts| amounts.iter().flatten().sum());
             *self.totals.entry(name).or_default() += whole.or(money).unwrap_or(0_i128);
         }
@@ -320,10 +338,16 @@ impl Facts {
     fn agree(&self, month: Month, sources: &BTreeMap<String, Counts>) -> Result<()> {
         let used = |source: &str| sources.get(source).map_or(0, |counts| i128::from(counts.used));
         let amount = sources.get("sales").map_or(0, |counts| counts.amount_used.0);
-        for (total, want) in [("interactions", used("interactions")), ("order_lines", used("sales")), ("revenue", amount)] {
-            let found = self.totals.get(total).copied().unwrap_or(want);
+        for (total, want) in TOTALS.into_iter().zip([used("interactions"), used("sales"), amount]) {
+            let found = self.totals.get(total).copied().ok_or_else(|| {
+                Error::Input(format!(
+                    "sql/facts/customer_month.sql must select `{total}`, which the audit is made with"
+                ))
+            })?;
             if found != want {
-                return Err(Error::Audit(format!("{month}: the facts' {total} add up to {found}, the rows used to {want}")));
+                return Err(Error::Audit(format!(
+                    "{month}: the facts' {total} add up to {found}, the rows used to {want}"
+                )));
             }
         }
         Ok(())
@@ -343,19 +367,26 @@ impl Grain {
         let mut columns = Vec::new();
         for name in model.grain() {
             let position = schema.index_of(name).map_err(|_| {
-                Error::Input(format!("sql/{}.sql ({}): its grain names `{name}`, which it does not select", model.name, model.origin))
+                Error::Input(format!(
+                    "sql/{}.sql ({}): its grain names `{name}`, which it does not select",
+                    model.name, model.origin
+                ))
             })?;
             columns.push(position);
         }
         let options = SortOptions { descending: false, nulls_first: false };
-        let fields = columns.iter().map(|at| SortField::new_with_options(schema.field(*at).data_type().clone(), options));
+        let fields =
+            columns.iter().map(|at| SortField::new_with_options(schema.field(*at).data_type().clone(), options));
         let converter = RowConverter::new(fields.collect()).context(|| model.name.clone())?;
         Ok(Self { model: format!("sql/{}.sql ({})", model.name, model.origin), columns, converter, last: None })
     }
 
     fn check(&mut self, chunk: &RecordBatch) -> Result<()> {
         if self.columns.is_empty() {
-            return Err(Error::Input(format!("{}: a fact file says its grain, as `-- grain: month, customer_id`", self.model)));
+            return Err(Error::Input(format!(
+                "{}: a fact file says its grain, as `-- grain: month, customer_id`",
+                self.model
+            )));
         }
         let columns: Vec<_> = self.columns.iter().map(|at| Arc::clone(chunk.column(*at))).collect();
         let rows = self.converter.convert_columns(&columns).context(|| self.model.clone())?;

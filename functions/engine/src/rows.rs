@@ -29,7 +29,8 @@ impl Rows {
     }
 
     fn column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef> {
-        let column = self.0.column_by_name(name).ok_or_else(|| Error::Input(format!("the query gives no column `{name}`")))?;
+        let column =
+            self.0.column_by_name(name).ok_or_else(|| Error::Input(format!("the query gives no column `{name}`")))?;
         cast(column, data_type).context(|| format!("column `{name}`"))
     }
 
@@ -48,7 +49,8 @@ impl Rows {
     /// A count.
     pub(crate) fn count(&self, name: &str, row: usize) -> Result<u64> {
         let count = self.integer(name, row)?;
-        u64::try_from(count).map_err(|_| Error::Input(format!("column `{name}` is {count}, a count cannot be negative")))
+        u64::try_from(count)
+            .map_err(|_| Error::Input(format!("column `{name}` is {count}, a count cannot be negative")))
     }
 
     /// A floating-point number, or null.
@@ -111,9 +113,12 @@ impl serde::Serialize for Money {
 impl<'de> serde::Deserialize<'de> for Money {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digits = text.split_once('.').filter(|(_, rest)| rest.len() == 4).map(|(whole, rest)| format!("{whole}{rest}"));
+        let digits =
+            text.split_once('.').filter(|(_, rest)| rest.len() == 4).map(|(whole, rest)| format!("{whole}{rest}"));
         let amount = digits.and_then(|digits| digits.parse().ok());
-        amount.map(Self).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not an amount with four decimals")))
+        amount
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not an amount with four decimals")))
     }
 }
 
@@ -123,13 +128,15 @@ mod tests {
 
     #[test]
     fn money_is_written_and_read_to_the_last_decimal() {
-        for (ten_thousandths, text) in [(0, "0.0000"), (-1, "-0.0001"), (12_345_678, "1234.5678"), (-99_999_999, "-9999.9999")] {
+        for (ten_thousandths, text) in
+            [(0, "0.0000"), (-1, "-0.0001"), (12_345_678, "1234.5678"), (-99_999_999, "-9999.9999")]
+        {
             let money = Money(ten_thousandths);
             assert_eq!(money.to_string(), text);
             let json = serde_json::to_string(&money).unwrap();
             assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
         }
         assert!(serde_json::from_str::<Money>("\"1.5\"").is_err());
-        assert_eq!(Money(96_877_0300).to_f64(), 96_877.03);
+        assert_eq!(Money(968_770_300).to_f64(), 96_877.03);
     }
 }

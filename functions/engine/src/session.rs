@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
@@ -57,13 +59,20 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize) -> SessionContex
     session.register_udaf(exact_sum());
     let catalog = session.catalog("datafusion").expect("the default catalog");
     for schema in ["raw", "audit", "staging", "facts", "roi"] {
-        catalog.register_schema(schema, Arc::new(MemorySchemaProvider::new())).expect("the default catalog takes schemas");
+        catalog
+            .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
+            .expect("the default catalog takes schemas");
     }
     session
 }
 
 /// Puts a table into one of the schemas.
-pub(crate) fn register(session: &SessionContext, schema: &str, table: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+pub(crate) fn register(
+    session: &SessionContext,
+    schema: &str,
+    table: &str,
+    provider: Arc<dyn TableProvider>,
+) -> Result<()> {
     session
         .register_table(TableReference::partial(schema, table), provider)
         .context(|| format!("cannot register {schema}.{table}"))?;
@@ -78,7 +87,8 @@ pub(crate) async fn read_only(session: &SessionContext, sql: &str) -> datafusion
 
 /// Plans a model with its parameters.
 pub(crate) async fn plan_model(session: &SessionContext, model: &Model, parameters: &Parameters) -> Result<DataFrame> {
-    let planned = read_only(session, &model.sql).await.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
+    let planned =
+        read_only(session, &model.sql).await.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
     planned.with_param_values(parameters.clone()).context(|| format!("sql/{}.sql ({})", model.name, model.origin))
 }
 
@@ -102,8 +112,8 @@ pub(crate) struct View<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) models: &'a Models,
     pub(crate) config: &'a Config,
-    /// Only the rows of this local month.
-    pub(crate) month: Option<Month>,
+    /// Only the rows of this local month, up to an instant.
+    pub(crate) month: Option<(Month, DateTime<Utc>)>,
     /// Drop second copies of a row. Costs a sort, so a rollup looks first whether there are any.
     pub(crate) unique: bool,
 }
@@ -155,7 +165,8 @@ impl View<'_> {
             // Of rows with the same identity, the one that sorts first by all columns stays, whatever the file order.
             let order = source.columns.iter().map(|column| named(column.name).sort(true, false)).collect();
             let identity: Vec<Expr> = source.identity.iter().map(|column| named(column)).collect();
-            let unidentified = identity.iter().map(|column| column.clone().is_null()).reduce(Expr::or).unwrap_or(lit(false));
+            let unidentified =
+                identity.iter().map(|column| column.clone().is_null()).reduce(Expr::or).unwrap_or(lit(false));
             let partition = identity.into_iter().chain(source.time.map(|_| named("month"))).collect();
             let copy = row_number().partition_by(partition).order_by(order).build()?.alias("copy");
             rows = rows.window(vec![copy])?.filter(named("copy").eq(lit(1_u64)).or(unidentified))?;
@@ -164,11 +175,18 @@ impl View<'_> {
     }
 }
 
+fn has_subquery(expression: &Expr) -> bool {
+    let subquery = |part: &Expr| {
+        Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
+    };
+    expression.exists(subquery).unwrap_or(true)
+}
+
 /// Whether each row of the staged source is one row of one raw table with its column of time unchanged; the name of
 /// that column and table if so.
 pub(crate) fn passes_through(plan: &LogicalPlan, column: &str) -> Option<(String, String)> {
     match plan {
-        LogicalPlan::Projection(projection) => {
+        LogicalPlan::Projection(projection) if !projection.expr.iter().any(has_subquery) => {
             let position = projection.schema.index_of_column_by_name(None, column)?;
             match projection.expr[position].clone().unalias_nested().data {
                 Expr::Column(column) => passes_through(&projection.input, &column.name),

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
+use crate::plan::FACTS_FORMAT;
 use crate::rollup::{self, Counts, FactTable, Facts};
 use crate::{Engine, session};
 
@@ -25,7 +27,9 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     }
     let staging = engine.models.get("staging/customers")?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("{}\n{}\n", staging.sql, engine.config.timezone).as_bytes());
+    let Config { timezone, method, .. } = engine.config.as_ref();
+    let naive = method.naive_timezone;
+    hasher.update(format!("format {FACTS_FORMAT}\n{}\n{timezone} {naive}\n", staging.sql).as_bytes());
     for table in staging.references()? {
         let raw = engine.lake.sources.get(table.table());
         for object in raw.iter().flat_map(|raw| &raw.objects) {
@@ -34,7 +38,8 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     }
     let record = engine.output.join(&format!("snapshots/records/customers/{}.json", &hasher.finalize().to_hex()[..32]));
     if let Some((bytes, _)) = record.get().await? {
-        let damaged = |error| Error::Input(format!("{record} is damaged ({error}); delete it, customers are then read again"));
+        let damaged =
+            |error| Error::Input(format!("{record} is damaged ({error}); delete it, customers are then read again"));
         return serde_json::from_slice(&bytes).map_err(damaged);
     }
 
@@ -45,7 +50,8 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     let reserved = session::read_only(&session, reserved).await.context(context)?;
     if crate::rows::Rows::collect(reserved).await.context(context)?.count("rows", 0)? > 0 {
         return Err(Error::Input(
-            "customers: `(all)` and `(unknown)` cannot be names of segments; rename them in sql/staging/customers.sql".to_owned(),
+            "customers: `(all)` and `(unknown)` cannot be names of segments; rename them in sql/staging/customers.sql"
+                .to_owned(),
         ));
     }
     let model = Model {
@@ -55,6 +61,11 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
     let customers = Facts::collect(&model, planned).await?;
+    for table in staging.references()? {
+        if let Some(raw) = engine.lake.sources.get(table.table()) {
+            raw.unchanged(&raw.objects).await?;
+        }
+    }
     let key = format!("snapshots/customers/{}.parquet", rollup::content(&customers.bytes));
     let snapshot = Snapshot { table: Some(customers.put(engine, key).await?), counts: counts.remove(source.name) };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;

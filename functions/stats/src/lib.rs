@@ -59,14 +59,7 @@ impl Estimate {
             return Self::census(value);
         };
         let half_width = t.inverse_cdf(0.975) * se;
-        Self {
-            value,
-            se: Some(se),
-            df: Some(df),
-            lo: Some(value - half_width),
-            hi: Some(value + half_width),
-            p: None,
-        }
+        Self { value, se: Some(se), df: Some(df), lo: Some(value - half_width), hi: Some(value + half_width), p: None }
     }
 
     /// The same with the two-sided p-value of "the value is zero".

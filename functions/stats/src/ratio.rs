@@ -207,10 +207,12 @@ mod tests {
         let promoters_only = sums(&[(3, 3), (1, 1), (2, 2)]);
         let mean = promoters_only.mean().unwrap();
         assert_eq!((mean.value, mean.se, mean.lo), (1.0, None, None));
-        let unchanged = difference(&promoters_only, &promoters_only, &cross(&[(3, 3), (1, 1), (2, 2)], &[(3, 3), (1, 1), (2, 2)]));
+        let unchanged =
+            difference(&promoters_only, &promoters_only, &cross(&[(3, 3), (1, 1), (2, 2)], &[(3, 3), (1, 1), (2, 2)]));
         assert_eq!(unchanged.unwrap(), Estimate::census(0.0));
         // Every contact cost 0.1: the residuals are rounding, not spread.
-        let rounding = RatioSums { customers: 3, numerator: 0.1 + 0.1 + 0.1, denominator: 3.0, residual_squares: 1e-33 };
+        let rounding =
+            RatioSums { customers: 3, numerator: 0.1 + 0.1 + 0.1, denominator: 3.0, residual_squares: 1e-33 };
         assert_eq!(ratio(&rounding).unwrap().se, None);
     }
 
@@ -223,10 +225,7 @@ mod tests {
     #[test]
     fn an_empty_base_is_no_number() {
         assert_eq!(ScoreSums::default().mean(), Err(Undefined::EmptyBase));
-        assert_eq!(
-            difference(&sums(&NOW), &ScoreSums::default(), &CrossSums::default()),
-            Err(Undefined::EmptyBase)
-        );
+        assert_eq!(difference(&sums(&NOW), &ScoreSums::default(), &CrossSums::default()), Err(Undefined::EmptyBase));
         let sums = RatioSums { customers: 2, numerator: 1.0, denominator: 0.0, residual_squares: 1.0 };
         assert_eq!(ratio(&sums), Err(Undefined::EmptyBase));
         assert_eq!(ratio(&RatioSums { denominator: -5.0, ..sums }), Err(Undefined::NegativeBase));

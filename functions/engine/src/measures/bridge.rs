@@ -28,7 +28,10 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         rows.push(scope.needs(12, row.amount(amount)));
     }
     if open != Money::default() {
-        return Err(Error::Audit(format!("the revenue bridge of {} does not add up: {open} is left over", sums.segment)));
+        return Err(Error::Audit(format!(
+            "the revenue bridge of {} does not add up: {open} is left over",
+            sums.segment
+        )));
     }
     Ok(rows)
 }

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 use crate::Engine;
 use crate::error::{Context, Result};
 use crate::estimates::{ALL, Guard, Row, Status};
-use crate::plan::Plan;
+use crate::month::Month;
 use crate::rows::{Money, Rows};
 use crate::session;
 
@@ -29,13 +29,10 @@ const MEASURES: &[(&str, &str, Finish)] = &[
     ("cost_per_contact", "interactions", cost_per_contact::finish),
 ];
 
-/// Runs every measure on the session's facts.
-pub(crate) async fn all(engine: &Engine, plan: &Plan, session: &SessionContext) -> Result<Vec<Row>> {
-    let scope = Scope {
-        history: plan.period.0 - plan.history_start.0 + 1,
-        guards: engine.config.guards,
-    };
-    let parameters = session::parameters(&engine.config, Some(plan.period));
+/// Runs every measure on the session's facts, `history` months of which end with the reported one.
+pub(crate) async fn all(engine: &Engine, period: Month, history: i32, session: &SessionContext) -> Result<Vec<Row>> {
+    let scope = Scope { history, guards: engine.config.guards };
+    let parameters = session::parameters(&engine.config, Some(period));
     let mut rows = Vec::new();
     for (name, feed, finish) in MEASURES {
         let model = engine.models.get(&format!("measures/{name}"))?;
@@ -45,14 +42,20 @@ pub(crate) async fn all(engine: &Engine, plan: &Plan, session: &SessionContext) 
         let applicable = engine.config.lake.contains_key(*feed);
         let mut segments = Vec::new();
         for row in 0..sums.len() {
-            segments.push(Sums { rows: &sums, row: Some(row), segment: sums.text("segment", row)?.unwrap_or_default() });
+            segments.push(Sums {
+                rows: &sums,
+                row: Some(row),
+                segment: sums.text("segment", row)?.unwrap_or_default(),
+            });
         }
         if !segments.iter().any(|sums| sums.segment == ALL) {
             segments.push(Sums { rows: &sums, row: None, segment: ALL.to_owned() });
         }
         for sums in &segments {
             let finished = finish(&scope, sums)?.into_iter().map(|row| row.segment(&sums.segment));
-            rows.extend(finished.map(|row| if applicable { row } else { row.of(None, None).without(Status::NotApplicable) }));
+            rows.extend(
+                finished.map(|row| if applicable { row } else { row.of(None, None).without(Status::NotApplicable) }),
+            );
         }
     }
     Ok(rows)

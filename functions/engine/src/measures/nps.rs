@@ -23,7 +23,10 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let guard = scope.guard(MEAN);
     Ok(vec![
         scope.needs(3, row("nps", "T3M", now.responses, now.customers).statistic(points(now.mean()), guard)?),
-        scope.needs(6, row("nps", "T3M_prev", before.responses, before.customers).statistic(points(before.mean()), guard)?),
+        scope.needs(
+            6,
+            row("nps", "T3M_prev", before.responses, before.customers).statistic(points(before.mean()), guard)?,
+        ),
         scope.needs(
             6,
             row("nps_change", "T3M", now.responses + before.responses, cross.customers)

@@ -1,0 +1,200 @@
+"""The world of the golden lake: a kitchenware shop with about 150 customers, local months 2022-11 to 2024-12 of
+America/New_York and a part of 2025-01. It comes from a seeded random.Random and whole numbers only, so that it is the
+same everywhere; what it contains on purpose is in `on_purpose`.
+"""
+import pathlib
+import random
+import shutil
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+HERE = pathlib.Path(__file__).resolve().parent
+ZONE, SEED = "America/New_York", 20241231
+START, AS_OF = 2022 * 12 + 10, 2024 * 12 + 11                       # months as year * 12 + month - 1
+MONEY = pa.decimal128(14, 4)
+NAIVE, UTC = pa.timestamp("us"), pa.timestamp("us", "UTC")
+# Columns in contract order. The lake leaves out most optional ones.
+INTERACTIONS = dict(customer_id=pa.string(), occurred_at=NAIVE, interaction_id=pa.string(), channel=pa.string(),
+                    nps=pa.float64(), service_cost=MONEY, consent=pa.bool_())
+SALES = dict(customer_id=pa.string(), order_id=pa.string(), ordered_at=UTC, amount=MONEY, line_id=pa.string(),
+             category=pa.string(), margin=MONEY, currency=pa.string())
+CUSTOMERS = dict(customer_id=pa.string(), segment=pa.string(), acquired_at=pa.date32())
+CONFIG = f"""\
+# The golden lake. Guards and small-cell suppression are off, so that every number shows.
+timezone = "{ZONE}"
+currency = "USD"
+
+[lake]
+interactions = "lake/interactions/"
+sales = "lake/sales/"
+customers = "lake/customers/"
+
+[output]
+url = "out/"
+
+[guards]
+enabled = false
+
+[privacy]
+min_customers = 0
+"""
+
+
+# ---------------------------------------------------------------------------------------------------------- the world
+class World:
+    """Rows as they will stand in the files. Money is in ten-thousandths, instants are UTC without a zone."""
+
+    def __init__(self):
+        self.random = random.Random(SEED)
+        self.interactions, self.sales, self.customers = [], [], []
+        self.again = dict(interactions=[], sales=[])                # rows of the file that is delivered a second time
+
+    def touch(self, customer, at, nps=None, cost=None, consent=None):
+        row = (customer, at, f"i{len(self.interactions):05}", self.random.choice(["phone", "store", "web"]),
+               nps, cost, consent)
+        self.interactions.append(row)
+        return row
+
+    def line(self, customer, at, amount, order=None, line="1"):
+        category = self.random.choice(["knives", "pans", "towels"])
+        margin = None if amount is None or self.random.randrange(8) == 0 else amount * self.random.randrange(20, 60) // 100
+        row = (customer, order or f"o{len(self.sales):05}", at, amount, line, category, margin, "USD")
+        self.sales.append(row)
+        return row
+
+    def instant(self, month):
+        """Any second of a UTC month, whose first hours are still the month before in New York; 2025-01 is not complete."""
+        day = self.random.randint(2 if month == START else 1, 20 if month > AS_OF else 28)
+        return datetime(month // 12, month % 12 + 1, day) + timedelta(seconds=self.random.randrange(86_400))
+
+
+def on_purpose(w):
+    """What a company's data really contain. Each customer p.. is one story; windows are T3M, or T6M for the bridge."""
+    at = datetime.fromisoformat
+    # Both sides of a local month's end (summer: 04:00 UTC, winter: 05:00 UTC), where the windows of 2024-12 begin and end.
+    edges = ["2025-01-01T05", "2024-12-01T05", "2024-10-01T04", "2024-07-01T04", "2024-01-01T05", "2023-10-01T04",
+             "2023-01-01T05"]
+    for k, edge in enumerate(edges):
+        for after in (False, True):
+            instant = at(edge + ":00:00") - (timedelta(0) if after else timedelta(microseconds=1))
+            w.line(f"c{2 * k + after + 1:03}", instant, 1_000_000 + 70_001 * k + 333 * after)
+            w.touch(f"c{2 * k + after + 1:03}", instant, nps=9 if after else 3, cost=52_500)
+    w.line("c020", at("2022-11-01T04:00:00"), 450_000)              # the first instant of history, and of the first sale
+    w.touch("c020", at("2022-11-01T03:59:59"), nps=10)              # before history: a stray row, rejected
+    for instant in ("2024-11-03T05:59:59", "2024-11-03T06:00:00", "2024-03-10T06:59:59", "2024-03-10T07:00:00"):
+        w.line("c021", at(instant), 123_400)                        # clocks go back, clocks go forward
+        w.touch("c021", at(instant), nps=8)
+
+    w.line("p01", at("2024-11-05T12:00:00"), -250_000)              # refunds only, ever
+    w.line("p01", at("2024-04-05T12:00:00"), -80_000)
+    w.line("p02", at("2024-05-02T12:00:00"), 900_000)               # bought before, only a refund now: churned
+    w.line("p02", at("2024-11-20T12:00:00"), -900_000, order="o-p02", line="1-r")
+    w.line("p03", at("2023-09-02T12:00:00"), 700_000)               # a refund in the base, bought earlier: reactivated
+    w.line("p03", at("2024-03-02T12:00:00"), -100_000)
+    w.line("p03", at("2024-12-02T12:00:00"), 650_000)
+    w.line("p04", at("2024-08-11T12:00:00"), 400_000)               # only an order of nothing in T3M: not active
+    w.line("p04", at("2024-11-11T12:00:00"), 0)
+    w.line("p05", at("2023-05-11T12:00:00"), 0)                     # an order of nothing before the first real one: new
+    w.line("p05", at("2024-11-12T12:00:00"), 777_777)
+    w.line("p06", at("2024-02-11T12:00:00"), 300_000)               # active with a negative net amount in base and current
+    w.line("p06", at("2024-02-21T12:00:00"), -500_000)
+    w.line("p06", at("2024-09-11T12:00:00"), 300_000)
+    w.line("p06", at("2024-12-21T12:00:00"), -410_000)
+    for month, amount in (("2024-02", 555_555), ("2024-08", 444_444), ("2024-11", 666_666)):
+        w.line("x900", at(month + "-15T12:00:00"), amount)          # a buyer who is missing in customers
+        less = 70_001 if month > "2024-07" else 0                   # (else this segment's customers would all grow alike)
+        w.line("p07", at(month + "-15T13:00:00"), 3 * amount - less)    # a customer whose segment is null
+        w.line("p08", at(month + "-15T14:00:00"), 3 * amount)       # the only customer of a segment
+        w.line(None, at(month + "-16T12:00:00"), 5 * amount)        # nobody's sales
+    w.line(None, at("2024-12-16T12:00:00"), -999_900)
+    w.line(None, at("2023-11-16T12:00:00"), 12_345)
+    for customer, score in (("x900", 10), ("p07", 7), ("p08", 9)):
+        w.touch(customer, at("2024-11-15T12:00:00"), nps=score, cost=31_250)
+    w.touch("x900", at("2024-08-15T12:00:00"), nps=6)
+    w.touch("p07", at("2024-08-16T12:00:00"), nps=8)
+
+    for k, score in enumerate((11, -1, 7.5, 99, 7.5)):              # no answers: out of scale, or between two marks
+        w.touch(f"c{30 + k:03}", at(f"2024-1{k % 3}-08T15:00:00"), nps=score, cost=0)
+    for k in range(6):                                              # anonymous: in no number about customers
+        w.touch(None, at(f"2024-1{k % 3}-09T15:00:00"), nps=k, cost=990_000)
+    for k in range(9):                                              # did not consent
+        w.touch(f"c{40 + k:03}", at(f"2024-1{k % 3}-10T15:00:00"), nps=10, cost=770_000, consent=False)
+        w.touch(f"c{40 + k:03}", at(f"2024-1{k % 3}-10T16:00:00"), nps=k, consent=True)
+    for k in range(4):                                              # no amount: rejected
+        w.line(f"c{50 + k:03}", at(f"2024-0{k + 6}-11T15:00:00"), None)
+
+    # Copies. The file that is delivered again sorts before the others, so "the first row read" is the wrong one to keep.
+    again = w.again["interactions"]
+    again.append(w.touch("c060", at("2024-11-12T15:00:00"), nps=10, cost=45_000))                   # equal
+    first = w.touch("c061", at("2024-11-13T15:00:00"), nps=2, cost=45_000)                          # nps 2 stays ...
+    again.append(first[:4] + (9, 45_000, None))
+    first = w.touch("c062", at("2024-12-13T15:00:00"), nps=9, cost=20_000)                          # 9 does: nulls are last
+    again.append(first[:4] + (None, 10_000, None))
+    first = w.touch("c063", at("2024-10-13T15:00:00"), nps=6, cost=0)                               # the earlier one stays
+    again.append((first[0], at("2024-10-14T15:00:00")) + first[2:4] + (10, 880_000, None))
+    first = w.touch("c064", at("2024-10-15T15:00:00"), nps=10)                                      # both: an id is unique
+    again.append((first[0], at("2024-11-15T15:00:00")) + first[2:4] + (1, None, None))              # within its month only
+    again = w.again["sales"]
+    again.append(w.line("c065", at("2024-12-12T15:00:00"), 610_000))                                # equal
+    first = w.line("c066", at("2024-12-13T15:00:00"), 320_000)                                      # the smaller one stays
+    again.append(first[:3] + (330_000,) + first[4:])
+    for _ in range(2):
+        w.line("c067", at("2024-12-14T15:00:00"), 150_000, order="o-without-lines", line=None)      # no line_id: both
+
+
+def everyday(w):
+    """The rest: customers come, buy, answer, complain, and some leave."""
+    r = w.random
+    for k in range(1, 141):
+        name = f"c{k:03}"
+        joined = START if r.randrange(5) < 3 else r.randint(START, AS_OF)
+        left = r.randint(joined + 2, AS_OF + 2) if r.randrange(5) < 2 else AS_OF + 2
+        buys, mood, size = r.choice([12, 25, 45, 70]), r.randint(3, 10), r.choice([90, 250, 600, 2500])
+        segment = r.choice(["café", "home", "home", "trade"])
+        w.customers.append((name, segment, datetime(joined // 12, joined % 12 + 1, 1).date()))
+        for month in range(joined, min(left, AS_OF + 2)):
+            if r.randrange(100) < buys:
+                at, order = w.instant(month), f"o{len(w.sales):05}"
+                for line in range(r.randint(1, 3)):
+                    amount = size * r.randint(50, 1500) + (r.randrange(100) if r.randrange(4) == 0 else 0)
+                    w.line(name, at, amount, order, str(line + 1))
+                if r.randrange(12) == 0:
+                    back = min(at + timedelta(days=r.randint(1, 40)), datetime(2025, 1, 20, 12))
+                    w.line(name, back, -(amount // r.randint(1, 3)), order, f"{line + 1}-r")
+            for _ in range(r.choice([0, 0, 1, 1, 2])):
+                score = min(10, max(0, mood + r.randint(-3, 2))) if r.randrange(100) < 45 else None
+                cost = r.choice([0, 8_000, 24_500, 61_250, 140_000]) if r.randrange(100) < 40 else None
+                w.touch(name, w.instant(month), score, cost)
+    acquired = datetime(2022, 11, 1).date()
+    w.customers += [(f"p{k:02}", {7: None, 8: "pilot"}.get(k, "home" if k % 2 else "trade"), acquired) for k in range(1, 9)]
+    w.customers.append(w.customers[9])                              # a row twice, and one twice with two segments:
+    w.customers += [("p09", "trade", acquired), ("p09", "home", acquired)]                                # home stays
+    w.line("p09", datetime(2024, 3, 9), 800_000)
+    w.line("p09", datetime(2024, 11, 9), 850_000)
+
+
+def write(name, columns, rows):
+    def value(cell, kind):
+        return Decimal(cell).scaleb(-4) if kind == MONEY and cell is not None else cell
+
+    arrays = [pa.array([value(row[k], kind) for row in rows], kind) for k, kind in enumerate(columns.values())]
+    path = HERE / "lake" / (name + ".parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(arrays, list(columns)), path, compression="zstd", compression_level=19)
+
+
+def make_lake():
+    w = World()
+    on_purpose(w)
+    everyday(w)
+    shutil.rmtree(HERE / "lake", ignore_errors=True)
+    for feed, columns, time in (("interactions", INTERACTIONS, 1), ("sales", SALES, 2)):
+        rows = getattr(w, feed)
+        for year in sorted({row[time].year for row in rows}):       # of UTC, not of New York
+            write(f"{feed}/{year}", columns, [row for row in rows if row[time].year == year])
+        write(f"{feed}/0-delivered-again", columns, w.again[feed])
+    write("customers/customers", CUSTOMERS, w.customers)
+    (HERE / "cxroi.toml").write_text(CONFIG)
