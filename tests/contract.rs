@@ -30,9 +30,9 @@ async fn orders(lake: &Lake, key: &str, times: ArrayRef) {
 }
 
 async fn summary(lake: &Lake, config: &str, period: &str) -> engine::Result<Value> {
-    let period = Some(period.parse().expect("a month"));
-    lake.open(config).await?.run(period, instant(NOW), &|_| {}).await?;
-    let summary = lake.get(&format!("out/summaries/files/{}/summary.json", period.expect("set"))).await;
+    let month = period.parse().expect("a month");
+    lake.open(config).await?.run(Some(month), instant(NOW), &|_| {}).await?;
+    let summary = lake.get(&format!("out/summaries/files/{period}/summary.json")).await;
     Ok(serde_json::from_slice(&summary.expect("a summary")).expect("valid JSON"))
 }
 

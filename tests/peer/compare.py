@@ -248,6 +248,8 @@ def typed(source, name, found):
     elif name in SCALES:
         low, high = SCALES[name]
         value = f"case when {name} between {low} and {high} and {name} = floor({name}) then {name} end"
+    elif kind == "varchar":
+        value = f"nullif(cast({name} as varchar), '')"
     return f"try_cast({value} as {kind}) as {name}"
 
 

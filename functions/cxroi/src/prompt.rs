@@ -15,6 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use rustyline::error::ReadlineError;
 
 use crate::arguments::Format;
+use crate::show::say;
 
 /// Rows that the prompt shows of a result.
 const SHOWN: usize = 200;
@@ -112,10 +113,10 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 async fn prompt(analyst: &Analyst) -> Result<()> {
-    println!(
-        "cxroi {}: read-only SQL; end a query with `;`. `show tables;` lists what there is, ctrl-D leaves.",
+    say(&format!(
+        "cxroi {}: read-only SQL; end a query with `;`. `show tables;` lists what there is, ctrl-D leaves.\n",
         engine::VERSION
-    );
+    ))?;
     let mut editor = rustyline::DefaultEditor::new()?;
     let mut query = String::new();
     loop {
@@ -138,7 +139,7 @@ async fn prompt(analyst: &Analyst) -> Result<()> {
         }
         editor.add_history_entry(query.trim_end())?;
         if let Err(error) = answer(analyst, &query).await {
-            println!("{error:#}");
+            say(&format!("{error:#}\n"))?;
         }
         query.clear();
     }
@@ -148,8 +149,7 @@ async fn answer(analyst: &Analyst, query: &str) -> Result<()> {
     let started = std::time::Instant::now();
     let batches = plan(analyst, query).await?.limit(0, Some(SHOWN + 1))?.collect().await?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    println!("{}", arrow::util::pretty::pretty_format_batches(&batches)?);
     let more = if rows > SHOWN { format!("the first {} rows", SHOWN + 1) } else { format!("{rows} rows") };
-    println!("{more} in {:.2} s", started.elapsed().as_secs_f64());
-    Ok(())
+    let seconds = started.elapsed().as_secs_f64();
+    say(&format!("{}\n{more} in {seconds:.2} s\n", arrow::util::pretty::pretty_format_batches(&batches)?))
 }

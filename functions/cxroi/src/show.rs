@@ -79,6 +79,7 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
         let flags: Vec<&str> = row["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let score = row["score"].as_str().filter(|score| !text(row, "metric").contains(score));
         let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
+        let name = if text(row, "method") == "census_yoy" { format!("{name} (year on year)") } else { name };
         lines.push([
             score.map_or(name.clone(), |score| format!("{name} ({score})")),
             text(row, "window"),

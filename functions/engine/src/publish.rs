@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use object_store::{PutMode, UpdateVersion};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -18,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
 use crate::plan::{Outside, Plan};
 use crate::report::Ledger;
-use crate::rollup::{Record, content};
+use crate::rollup::{Record, content, parquet_writer};
 use crate::snapshot::Snapshot;
 use crate::store::Location;
 use crate::{Engine, VERSION};
@@ -302,11 +299,7 @@ fn pretty(value: &impl Serialize) -> Vec<u8> {
 
 fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
     let context = || "cannot encode a table".to_owned();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).context(context)?))
-        .set_created_by("cxroi".to_owned())
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), Some(properties)).context(context)?;
+    let mut writer = parquet_writer(&table.schema()).context(context)?;
     writer.write(table).context(context)?;
     writer.into_inner().context(context)
 }

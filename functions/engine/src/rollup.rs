@@ -265,6 +265,14 @@ async fn subtract_copies(session: &SessionContext, source: &Source, counts: &mut
     Ok(())
 }
 
+/// How we write Parquet: with nothing in it that a rebuild of the same rows would change.
+pub(crate) fn parquet_writer(schema: &SchemaRef) -> parquet::errors::Result<ArrowWriter<Vec<u8>>> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by("cxroi".to_owned());
+    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties.build()))
+}
+
 /// A name for content: equal bytes, equal name.
 pub(crate) fn content(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
@@ -286,11 +294,7 @@ impl Facts {
         let context = || format!("sql/{}.sql ({})", model.name, model.origin);
         let mut stream = planned.execute_stream().await.context(context)?;
         let schema = stream.schema();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).context(context)?))
-            .set_created_by("cxroi".to_owned())
-            .build();
-        let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).context(context)?;
+        let mut writer = parquet_writer(&schema).context(context)?;
         let mut grain = Grain::new(model, &schema)?;
         let held = TOTALS.into_iter().filter(|name| schema.field_with_name(name).is_ok());
         let mut facts = Self { bytes: Vec::new(), rows: 0, totals: held.map(|name| (name, 0)).collect() };
