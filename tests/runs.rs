@@ -221,3 +221,69 @@ async fn a_month_that_is_not_closed_is_published_flagged_where_that_was_asked_fo
     let rows = summary["estimates"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["flags"].as_array().is_some_and(|flags| flags.contains(&"incomplete".into()))));
 }
+
+#[tokio::test]
+async fn a_small_sample_keeps_its_value_and_loses_its_interval_and_a_small_cell_leaves_nothing() {
+    let lake = Lake::seven_months().await;
+    let nps = async |config: &str| {
+        lake.open(config).await.unwrap().run(None, instant(NOW), &|_| {}).await.unwrap();
+        let summary = json(&lake, "out/summaries/latest/summary.json").await.unwrap();
+        let rows = summary["estimates"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["metric"] == "nps" && row["segment"] == "(all)").unwrap()
+    };
+    // Nine answers of three customers: ann promotes, cas detracts, bob answered 10, 0 and 1.
+    let open = nps(CONFIG).await;
+    assert_eq!((open["n"].as_i64(), open["customers"].as_i64()), (Some(9), Some(3)));
+    assert!(open["lo"].is_number() && open["flags"].is_null(), "{open}");
+    let guarded = nps(&CONFIG.replace("guards.enabled = false", "guards.enabled = true")).await;
+    assert_eq!(guarded["value"], open["value"]);
+    assert!(guarded["lo"].is_null() && guarded["se"].is_null(), "{guarded}");
+    assert_eq!(guarded["flags"][0], "interval_withheld");
+    let private = nps(&CONFIG.replace("min_customers = 0", "min_customers = 4")).await;
+    assert_eq!(private["status"], "suppressed");
+    for field in ["value", "n", "customers", "lo", "flags"] {
+        assert!(private[field].is_null(), "{field} of a small cell is in {private}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_overwritten_while_it_is_read_stops_the_run() {
+    let lake = Lake::seven_months().await;
+    let engine = lake.open(CONFIG).await.unwrap();
+    // The same shape and size, other money, after the lake was listed.
+    let key = "sales/month=2024-11/part-0.parquet";
+    let bytes = lake.get(key).await.unwrap();
+    lake.put(key, bytes).await;
+    let error = engine.run(None, instant(NOW), &|_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("sales/month=2024-11/part-0.parquet changed while it was read"), "{error}");
+    assert!(lake.keys("out/published").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_run_does_not_hide_what_was_published_meanwhile() {
+    let lake = Lake::seven_months().await;
+    let slow = lake.open(CONFIG).await.unwrap();
+    lake.sales("sales/late.parquet", &[(Some("ann"), "late-1", "2024-12-05T10:00:00Z", 5_000)]).await;
+    let quick = lake.run().await.unwrap();
+    let error = slow.run(None, instant(NOW), &|_| {}).await.unwrap_err();
+    assert!(matches!(error, engine::Error::Conflict(_)), "{error}");
+    assert_eq!(value(&lake, "revenue", "MONTH").await, Some(183.47));
+    assert_eq!(lake.run().await.unwrap().pointer, quick.pointer);
+}
+
+#[tokio::test]
+async fn damaged_pages_name_the_file_and_end_the_run_in_order() {
+    for seed in 0..40_usize {
+        let lake = Lake::seven_months().await;
+        let key = "sales/month=2024-08/part-0.parquet";
+        let mut bytes = lake.get(key).await.unwrap().to_vec();
+        let at = 4 + seed * 13 % (bytes.len() / 3);
+        bytes[at] ^= 0xa5;
+        lake.put(key, bytes).await;
+        match lake.run().await {
+            // A flipped bit in a value that no check covers is data.
+            Ok(_) => {}
+            Err(error) => assert!(error.to_string().contains(key), "{at}: {error}"),
+        }
+    }
+}

@@ -208,12 +208,17 @@ impl Engine {
                     return Ok(record);
                 }
                 // A task of its own: with one partition a query runs where it is polled.
-                let engine = self.clone();
-                let task = SpawnedTask::spawn(async move {
-                    rollup::roll_up(&engine, &month, partitions).await.map(|record| (month.month, record))
-                });
-                let stopped = |_| Error::Input("the run was stopped".to_owned());
-                let (month, record) = task.join_unwind().await.map_err(stopped)??;
+                let (engine, plan) = (self.clone(), month.clone());
+                let task = SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await });
+                // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
+                let record = task.join().await.map_err(|_| {
+                    Error::Input(format!(
+                        "{}: the reader gave up on damaged data in one of {}",
+                        month.month,
+                        month.files(self)
+                    ))
+                })??;
+                let month = month.month;
                 let rows = record.sources.values().map(|counts| counts.rows).sum();
                 progress(Progress::RolledUp { month, rows });
                 Ok(record)

@@ -84,6 +84,20 @@ impl MonthPlan {
     }
 }
 
+impl MonthPlan {
+    /// The files that the month's rollup reads, for people; the first few of many.
+    pub(crate) fn files(&self, engine: &Engine) -> String {
+        const NAMED: usize = 5;
+        let sources = &engine.lake.sources;
+        let name = |(raw, position): &(String, usize)| {
+            sources[raw].location.name_of(&sources[raw].objects[*position].meta.location)
+        };
+        let files: Vec<String> = self.objects.iter().take(NAMED).map(name).collect();
+        let more = self.objects.len() - files.len();
+        files.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+    }
+}
+
 /// Plans a run at the instant `now`, for a month or for the last closed one.
 ///
 /// # Errors

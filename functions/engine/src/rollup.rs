@@ -109,19 +109,7 @@ impl Record {
 pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
     facts_of(engine, plan, partitions).await.map_err(|error| match error {
         Error::Query { context, cause } => {
-            let files: Vec<String> = engine
-                .lake
-                .sources
-                .iter()
-                .flat_map(|(name, raw)| {
-                    let read = raw.objects.iter().filter(move |object| plan.reads(engine, name, object));
-                    read.map(|object| raw.location.name_of(&object.meta.location))
-                })
-                .collect();
-            let more = files.len().saturating_sub(5);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let files = files[..files.len().min(5)].join(", ");
-            Error::Query { context: format!("{}, made from {files}{more}: {context}", plan.month), cause }
+            Error::Query { context: format!("{}, made from {}: {context}", plan.month, plan.files(engine)), cause }
         }
         error => error,
     })
