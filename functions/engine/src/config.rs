@@ -284,7 +284,7 @@ impl<'a> Section<'a> {
         for key in std::mem::take(&mut self.table).keys() {
             let path = self.path(key);
             if RESERVED.contains(&path.as_str()) {
-                tracing::info!("`{path}` is not used by this version");
+                tracing::warn!("`{path}` is not used by this version");
                 continue;
             }
             let hint = suggestion(key, self.known.iter().map(String::as_str));

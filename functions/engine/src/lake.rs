@@ -82,6 +82,11 @@ impl Lake {
     pub(crate) async fn open(config: &Config, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
         let mut sources = BTreeMap::new();
         let unread = |name: &str| contract::source(name).is_some_and(|source| source.columns.is_empty());
+        config
+            .lake
+            .keys()
+            .filter(|name| unread(name))
+            .for_each(|name| tracing::warn!("`lake.{name}` is not read by this version"));
         let readable = config.lake.iter().filter(|(name, _)| !unread(name));
         for (name, url) in readable.chain(&config.raw) {
             sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
