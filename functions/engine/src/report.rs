@@ -27,7 +27,7 @@ const REJECTED_LIMIT: f64 = 0.01;
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Ledger {
     /// Rows of the source.
-    pub rows: u64,
+    pub read: u64,
     /// What became of the rows of the months reported on.
     #[serde(flatten)]
     pub counts: Counts,
@@ -59,20 +59,20 @@ pub(crate) fn reconcile(
 ) -> Result<BTreeMap<String, Ledger>> {
     let mut ledgers = BTreeMap::new();
     for (name, feed) in &plan.feeds {
-        let mut ledger = Ledger { rows: feed.rows, outside: outside[name], ..Ledger::default() };
+        let mut ledger = Ledger { read: feed.rows, outside: outside[name], ..Ledger::default() };
         for counts in records.iter().filter_map(|record| record.sources.get(*name)) {
             ledger.counts.add(counts)?;
         }
         let Outside { undated, before, after, future } = ledger.outside;
         let found = ledger.counts.rows + undated + before + after + future;
-        if found != ledger.rows {
-            return Err(Error::Audit(format!("{name} has {} rows, but {found} are accounted for", ledger.rows)));
+        if found != ledger.read {
+            return Err(Error::Audit(format!("{name} has {} rows, but {found} are accounted for", ledger.read)));
         }
         ledgers.insert((*name).to_owned(), ledger);
     }
     if let Some(counts) = &snapshot.counts {
         ledgers
-            .insert("customers".to_owned(), Ledger { rows: counts.rows, counts: counts.clone(), ..Ledger::default() });
+            .insert("customers".to_owned(), Ledger { read: counts.rows, counts: counts.clone(), ..Ledger::default() });
     }
     for (name, ledger) in &ledgers {
         let counts = &ledger.counts;
@@ -82,7 +82,7 @@ pub(crate) fn reconcile(
             )));
         }
         // Rows before history are many where history was made to start later: that is no damage.
-        if ledger.unreadable() as f64 > REJECTED_LIMIT * ledger.rows as f64 {
+        if ledger.unreadable() as f64 > REJECTED_LIMIT * ledger.read as f64 {
             let outside = [("no readable time", ledger.outside.undated), ("in the future", ledger.outside.future)];
             let outside =
                 outside.into_iter().filter(|(_, rows)| *rows > 0).map(|(reason, rows)| (reason.to_owned(), rows));
@@ -91,7 +91,7 @@ pub(crate) fn reconcile(
             return Err(Error::Input(format!(
                 "{} of {} rows of {name} were rejected, more than 1 %:\n  - {}\n  `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"` shows those that cannot be read",
                 ledger.unreadable(),
-                ledger.rows,
+                ledger.read,
                 reasons.join("\n  - ")
             )));
         }
