@@ -28,11 +28,20 @@ async fn main() -> ExitCode {
         .init();
     match perform(arguments.command).await {
         Ok(code) => code,
+        Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             exit_code(&error)
         }
     }
+}
+
+/// Whoever reads the output has seen enough and left: that is no failure.
+fn reader_left(error: &anyhow::Error) -> bool {
+    let broken_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    // Arrow's writers keep the cause as text only.
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken_pipe))
+        || error.to_string().contains("Broken pipe")
 }
 
 /// 1 failed, 2 bad input or configuration, 3 data not ready.

@@ -1,7 +1,7 @@
 //! `cxroi sql`: one query, or a prompt for many.
 
 use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,21 +40,13 @@ pub(crate) async fn sql(
         (None, None) => std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
     };
     let rows = plan(&analyst, &query).await?;
-    let printed = match output {
+    match output {
         Some(path) => {
             let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
             print(rows, format, file).await
         }
         None => print(rows, format, std::io::stdout()).await,
-    };
-    // A reader that has seen enough and left is no error.
-    let left = |error: &anyhow::Error| {
-        error
-            .chain()
-            .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe))
-            || error.to_string().contains("Broken pipe")
-    };
-    printed.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
+    }
 }
 
 async fn plan(analyst: &Analyst, query: &str) -> Result<DataFrame> {

@@ -6,13 +6,10 @@ use anyhow::{Context, Result};
 use engine::{Outcome, Plan};
 use serde_json::Value;
 
-/// Writes to standard output. A reader that has seen enough and left is no error.
+/// Writes to standard output.
 pub(crate) fn say(text: &str) -> Result<()> {
     use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
-    }
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
 /// One line on what a run did.

@@ -201,7 +201,7 @@ impl Kind {
 }
 
 /// Types the staged rows of a source: its contract columns, `month` (for a source with a time), `rejected` (why the
-/// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month up to the
+/// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month before the
 /// instant beside it.
 ///
 /// # Errors
@@ -294,10 +294,7 @@ pub(crate) fn audited(
         }
         Some((month, until)) => {
             let from = time.clone().gt_eq(instant(month.start(config.timezone)));
-            let until = match until == month.end(config.timezone) {
-                true => time.lt(instant(until)),
-                false => time.lt_eq(instant(until)),
-            };
+            let until = time.lt(instant(until));
             rows.filter(from.and(until)).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan)
         }
     }

@@ -33,7 +33,7 @@ use url::Url;
 use crate::config::Config;
 use crate::contract;
 use crate::error::{Context, Error, Result};
-use crate::store::{Location, Stores};
+use crate::store::{Location, Stores, heads};
 
 /// Every configured source with its objects, as they were when the lake was listed.
 #[derive(Debug)]
@@ -168,18 +168,14 @@ impl RawSource {
     /// [`Error::Input`] naming an object that changed or went away meanwhile.
     pub(crate) async fn unchanged<'a>(&self, objects: impl IntoIterator<Item = &'a InputObject>) -> Result<()> {
         let objects: Vec<&InputObject> = objects.into_iter().collect();
-        for some in objects.chunks(16) {
-            let heads = some.iter().map(|object| {
-                object_store::ObjectStoreExt::head(self.location.store().as_ref(), &object.meta.location)
-            });
-            for (object, head) in some.iter().zip(futures::future::join_all(heads).await) {
-                let ObjectMeta { location, e_tag, size, .. } = &object.meta;
-                if !head.is_ok_and(|head| (&head.e_tag, &head.size) == (e_tag, size)) {
-                    return Err(Error::Input(format!(
-                        "{} changed while it was read; nothing of it was used, run again",
-                        self.location.name_of(location)
-                    )));
-                }
+        let paths = objects.iter().map(|object| object.meta.location.clone());
+        for (object, head) in objects.iter().zip(heads(self.location.store(), paths).await) {
+            let ObjectMeta { location, e_tag, size, .. } = &object.meta;
+            if !head.is_ok_and(|head| (&head.e_tag, &head.size) == (e_tag, size)) {
+                return Err(Error::Input(format!(
+                    "{} changed while it was read; nothing of it was used, run again",
+                    self.location.name_of(location)
+                )));
             }
         }
         Ok(())
@@ -337,10 +333,8 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
     use DataType::{Decimal128, Null, Timestamp};
     match (one, other) {
         (Null, any) | (any, Null) => Some(any.clone()),
-        (Timestamp(_, None), Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Timestamp(_, None)) => None,
-        (Timestamp(..), Timestamp(..)) => Some(contract::instant_type())
-            .filter(|_| matches!(one, Timestamp(_, Some(_))))
-            .or(Some(Timestamp(TimeUnit::Microsecond, None))),
+        (Timestamp(_, Some(_)), Timestamp(_, Some(_))) => Some(contract::instant_type()),
+        (Timestamp(_, None), Timestamp(_, None)) => Some(Timestamp(TimeUnit::Microsecond, None)),
         (Decimal128(p, s), Decimal128(q, t)) => {
             let (whole, scale) = ((*p as i8 - s).max(*q as i8 - t), *s.max(t));
             Some(Decimal128((whole + scale).clamp(1, 38) as u8, scale)).filter(|_| whole + scale <= 38)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
@@ -46,7 +47,7 @@ pub struct MonthPlan {
     pub month: Month,
     /// Names the facts: a hash of everything that they depend on.
     pub fingerprint: String,
-    /// The end of the month, or the instant of the run in a month that is not over.
+    /// The first instant whose rows do not count: the end of the month or, if it is not over, what follows the run's.
     pub(crate) until: DateTime<Utc>,
     /// The finished facts, if they are there.
     pub record: Option<Record>,
@@ -132,8 +133,9 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
             let (feeds, settings) = (&feeds, &settings);
             async move {
                 let objects = objects(engine, feeds, month);
-                let until = month.end(zone).min(now);
-                let fingerprint = fingerprint(engine, settings, &objects, (until == now).then_some(now));
+                let end = month.end(zone);
+                let until = end.min(now + Duration::microseconds(1));
+                let fingerprint = fingerprint(engine, settings, &objects, (until < end).then_some(now));
                 let record = Record::load(engine, month, &fingerprint).await?;
                 Ok::<_, Error>(MonthPlan { month, fingerprint, until, record, objects })
             }
@@ -143,6 +145,11 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
         .await?;
     let history_is_set = engine.config.method.history_from.is_some();
     Ok(Plan { period, history_start, history_is_set, months, feeds, incomplete })
+}
+
+/// An instant as people of the zone write it.
+fn local(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// The month to report: the one asked for if it is closed, or the last closed one.
@@ -157,16 +164,13 @@ fn choose(
     let open = |month: Month| -> Option<String> {
         let end = month.end(zone);
         if now < end {
-            return Some(format!(
-                "{month} is not over in {zone}: it ends at {}",
-                end.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z")
-            ));
+            return Some(format!("{month} is not over in {zone}: it ends at {}", local(end, zone)));
         }
         let late = feeds.iter().find(|(_, feed)| feed.last < end - FEED_SILENCE)?;
         Some(format!(
             "{month} is not closed: the last row of {} is of {}, more than three days before the month's end",
             late.0,
-            late.1.last.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z"),
+            local(late.1.last, zone),
         ))
     };
     let last_over = Month::of(now, zone) - 1;
@@ -206,10 +210,7 @@ pub(crate) fn confirm_closed(engine: &Engine, plan: &Plan, record: &Record) -> R
                 "{} is not closed: the last row of {name} that can be used is of {}, more than three days before the \
                  month's end; `cxroi check` shows the rows that cannot",
                 plan.period,
-                last.map_or("an earlier month".to_owned(), |last| last
-                    .with_timezone(&zone)
-                    .format("%Y-%m-%d %H:%M %Z")
-                    .to_string()),
+                last.map_or("an earlier month".to_owned(), |last| local(last, zone)),
             )));
         }
     }
@@ -416,6 +417,9 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
 /// # Errors
 /// [`Error::Input`] with every currency of the lake and its order lines.
 pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()> {
+    if plan.to_read().next().is_none() {
+        return Ok(());
+    }
     let session = engine.session(engine.cores);
     let view = engine.view(None);
     view.register(&session, |_, _| true).await?;

@@ -18,6 +18,7 @@ use crate::plan::{Outside, Plan};
 use crate::rollup::{Counts, FactTable, Record};
 use crate::rows::Money;
 use crate::snapshot::Snapshot;
+use crate::store::heads;
 use crate::{Engine, measures, session};
 
 /// A source may lose one row in a hundred to bad values before the run is refused.
@@ -154,15 +155,16 @@ async fn register_objects<'a>(
     name: &str,
     tables: impl IntoIterator<Item = &'a FactTable>,
 ) -> Result<()> {
+    let tables: Vec<&FactTable> = tables.into_iter().collect();
+    let paths = tables.iter().map(|table| engine.output.join(&table.key).path().clone());
     let mut objects = Vec::new();
-    for table in tables {
-        let location = engine.output.join(&table.key);
-        let head = object_store::ObjectStoreExt::head(location.store().as_ref(), location.path()).await;
+    for (table, head) in tables.iter().zip(heads(engine.output.store(), paths).await) {
         match head {
             Ok(head) if head.size == table.bytes => objects.push(head),
             _ => {
                 return Err(Error::Input(format!(
-                    "{location} is missing or damaged; delete the records below {}/facts/records to make all facts again",
+                    "{} is missing or damaged; delete the records below {}/facts/records to make all facts again",
+                    engine.output.join(&table.key),
                     engine.output
                 )));
             }

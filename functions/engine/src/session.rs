@@ -112,7 +112,7 @@ pub(crate) struct View<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) models: &'a Models,
     pub(crate) config: &'a Config,
-    /// Only the rows of this local month, up to an instant.
+    /// Only the rows of this local month, before an instant.
     pub(crate) month: Option<(Month, DateTime<Utc>)>,
     /// Drop second copies of a row. Costs a sort, so a rollup looks first whether there are any.
     pub(crate) unique: bool,

@@ -30,10 +30,11 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     let Config { timezone, method, .. } = engine.config.as_ref();
     let naive = method.naive_timezone;
     hasher.update(format!("format {FACTS_FORMAT}\n{}\n{timezone} {naive}\n", staging.sql).as_bytes());
-    for table in staging.references()? {
-        let raw = engine.lake.sources.get(table.table());
-        for object in raw.iter().flat_map(|raw| &raw.objects) {
-            hasher.update(format!("{table} {}\n", raw.expect("it has objects").version(object)).as_bytes());
+    let reads = staging.references()?;
+    let reads: Vec<_> = reads.iter().filter_map(|table| engine.lake.sources.get_key_value(table.table())).collect();
+    for (name, raw) in &reads {
+        for object in &raw.objects {
+            hasher.update(format!("raw.{name} {}\n", raw.version(object)).as_bytes());
         }
     }
     let record = engine.output.join(&format!("snapshots/records/customers/{}.json", &hasher.finalize().to_hex()[..32]));
@@ -61,10 +62,8 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
     let customers = Facts::collect(&model, planned).await?;
-    for table in staging.references()? {
-        if let Some(raw) = engine.lake.sources.get(table.table()) {
-            raw.unchanged(&raw.objects).await?;
-        }
+    for (_, raw) in reads {
+        raw.unchanged(&raw.objects).await?;
     }
     let key = format!("snapshots/customers/{}.parquet", rollup::content(&customers.bytes));
     let snapshot = Snapshot { table: Some(customers.put(engine, key).await?), counts: counts.remove(source.name) };

@@ -156,6 +156,19 @@ impl Location {
     }
 }
 
+/// Looks at objects, a few at a time; the answers come in the order of the paths.
+pub(crate) async fn heads(
+    store: &Arc<dyn ObjectStore>,
+    paths: impl IntoIterator<Item = Path>,
+) -> Vec<object_store::Result<ObjectMeta>> {
+    let paths: Vec<Path> = paths.into_iter().collect();
+    let looks = paths.into_iter().map(|path| {
+        let store = Arc::clone(store);
+        async move { store.head(&path).await }
+    });
+    futures::stream::iter(looks).buffered(16).collect().await
+}
+
 /// A local folder that also knows the conditional update which object_store's own local store lacks: a file lock
 /// is held around compare and rename.
 #[derive(Debug)]
