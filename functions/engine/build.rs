@@ -3,10 +3,13 @@
 use std::{env, fmt::Write, fs, path::Path};
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql").canonicalize().expect("the folder sql/");
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by cargo"))
+        .join("../../sql")
+        .canonicalize()
+        .expect("the folder sql/");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut list = String::from("/// Name and text of each model.\npub(crate) const EMBEDDED: &[(&str, &str)] = &[\n");
-    for layer in ["checks", "facts", "measures", "staging"] {
+    for layer in ["checks", "facts", "measures", "staging", "windows"] {
         let mut files: Vec<_> =
             fs::read_dir(root.join(layer)).expect("a layer").map(|file| file.expect("a file").path()).collect();
         files.sort();
