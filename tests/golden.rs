@@ -37,9 +37,12 @@ async fn every_number_equals_what_statsmodels_makes_of_the_rows() {
     let estimates = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(estimates).unwrap()).unwrap();
     let batch = estimates.build().unwrap().next().unwrap().unwrap();
     let names = ["section", "metric", "window", "segment", "score", "method"].map(|name| texts(&batch, name));
+    // The caps, which have an outcome too, are held against numbers in tests/sql/windows/cap.slt.
+    let outcomes = texts(&batch, "outcome");
+    let plain: Vec<usize> = (0..batch.num_rows()).filter(|row| outcomes[*row].is_empty()).collect();
     let rows: HashMap<String, usize> =
-        (0..batch.num_rows()).map(|row| (names.each_ref().map(|column| column[row].as_str()).join(","), row)).collect();
-    assert_eq!(rows.len(), batch.num_rows(), "no two rows have the same name");
+        plain.iter().map(|&row| (names.each_ref().map(|column| column[row].as_str()).join(","), row)).collect();
+    assert_eq!(rows.len(), plain.len(), "no two rows have the same name");
 
     let expected = std::fs::read_to_string(folder.join("expected.csv")).unwrap();
     let mut wrong = Vec::new();

@@ -56,9 +56,10 @@ impl AsyncDB for Database {
     async fn shutdown(&mut self) {}
 }
 
-/// `24299` is a month, `0.35` a rate, anything else a text.
+/// `24299` is a month, `0.35` a rate, `true` a flag, anything else a text.
 fn parameter(text: &str) -> ScalarValue {
     match (text.parse::<i32>(), text.parse::<f64>()) {
+        _ if matches!(text, "true" | "false") => ScalarValue::from(text == "true"),
         (Ok(number), _) => ScalarValue::from(number),
         (_, Ok(rate)) => ScalarValue::Decimal128(Some((rate * 1e6).round() as i128), 7, 6),
         _ => ScalarValue::from(text),

@@ -55,6 +55,8 @@ pub enum Kind {
     Whole,
     /// A finite number.
     Number,
+    /// A duration in seconds, `DECIMAL(20, 6)`: kept to the microsecond, so that sums do not depend on their order.
+    Seconds,
     /// True or false.
     Flag,
     /// A survey answer on the scale of this name.
@@ -89,7 +91,7 @@ const fn column(name: &'static str, kind: Kind, presence: Presence) -> Column {
     Column { name, kind, presence }
 }
 
-use Kind::{Flag, Instant, Money, Number, Text, Whole};
+use Kind::{Flag, Instant, Money, Number, Seconds, Text, Whole};
 use Presence::{Nullable, Optional, Required};
 
 /// All sources of the contract.
@@ -108,16 +110,16 @@ pub const SOURCES: &[Source] = &[
             column("csat", Kind::Score, Optional),
             column("ces", Kind::Score, Optional),
             column("service_cost", Money, Optional),
-            column("handle_seconds", Number, Optional),
-            column("response_seconds", Number, Optional),
+            column("handle_seconds", Seconds, Optional),
+            column("response_seconds", Seconds, Optional),
             column("escalated", Flag, Optional),
             column("pages_viewed", Whole, Optional),
-            column("session_seconds", Number, Optional),
+            column("session_seconds", Seconds, Optional),
             column("converted", Flag, Optional),
             column("task_completed", Flag, Optional),
             column("task_error", Flag, Optional),
             column("task_abandoned", Flag, Optional),
-            column("task_seconds", Number, Optional),
+            column("task_seconds", Seconds, Optional),
             column("consent", Flag, Optional),
         ],
         time: Some("occurred_at"),
@@ -181,6 +183,7 @@ impl Kind {
             Text => DataType::Utf8View,
             Instant => instant_type(),
             Money => DataType::Decimal128(20, 4),
+            Seconds => DataType::Decimal128(20, 6),
             Whole | Kind::Score => DataType::Int64,
             Number => DataType::Float64,
             Flag => DataType::Boolean,
@@ -194,6 +197,7 @@ impl Kind {
             Money => "an amount of money",
             Whole => "a whole number",
             Number => "a finite number",
+            Seconds => "a number of seconds",
             Flag => "true or false",
             Kind::Score => "a survey answer",
         }
@@ -351,8 +355,8 @@ fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Resul
             when(zero_or_one, cast(raw, target)).end().map_err(|_| "cannot be typed")?
         }
         Flag if float => return Err("true or false must be a boolean, 0 or 1"),
-        Money | Whole | Flag if found.is_temporal() => return Err("a date cannot be read as that"),
-        Money | Whole | Flag => try_cast(raw, target),
+        Money | Seconds | Whole | Flag if found.is_temporal() => return Err("a date cannot be read as that"),
+        Money | Seconds | Whole | Flag => try_cast(raw, target),
     })
 }
 

@@ -62,6 +62,9 @@ pub struct Row {
     /// `nps`, `csat` or `ces`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<&'static str>,
+    /// The outcome that the number is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
     /// Rows behind the number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n: Option<i64>,
@@ -122,6 +125,7 @@ impl Row {
             window: None,
             segment: ALL.to_owned(),
             score: None,
+            outcome: None,
             n: None,
             customers: None,
             estimate: None,
@@ -206,7 +210,7 @@ impl Row {
 
     /// Everything that makes a row findable; no two rows share it.
     pub(crate) fn name(&self) -> String {
-        let score = self.score.map(|score| format!(" of {score}")).unwrap_or_default();
+        let score = self.score.or(self.outcome).map(|score| format!(" of {score}")).unwrap_or_default();
         format!(
             "{} {}{score}, {}, {}, {}",
             self.section,
@@ -241,7 +245,7 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
         ("window", text(&|row| row.window.map(str::to_owned)), true),
         ("segment", always(|row| &row.segment), false),
         ("score", text(&|row| row.score.map(str::to_owned)), true),
-        ("outcome", none(), true),
+        ("outcome", text(&|row| row.outcome.map(str::to_owned)), true),
         ("band", none(), true),
         ("driver", none(), true),
         ("initiative", none(), true),

@@ -180,7 +180,7 @@ impl Engine {
             return Err(Error::Conflict(period));
         }
         progress(Progress::Measuring);
-        let session = report::session(self, &records, &snapshot).await?;
+        let session = report::session(self, plan.period, &records, &snapshot, &run_id).await?;
         let rows = report::estimates(self, &plan, &session, &records, &ledgers).await?;
         let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshot: &snapshot };
         match run.publish(before, &rows, &ledgers, now).await {
@@ -241,6 +241,11 @@ impl Engine {
                 as_of = Some(plan.period);
                 let records: Vec<Record> = plan.months.into_iter().filter_map(|month| month.record).collect();
                 report::register_facts(self, &session, &records).await?;
+                let parameters = session::parameters(&self.config, as_of);
+                for model in self.models.layer("windows").filter(|_| !records.is_empty()) {
+                    let view = session::plan_model(&session, model, &parameters).await?.into_view();
+                    session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
+                }
             }
             // What hinders a run may be what somebody came to look at.
             Err(error) => tracing::warn!("there are no facts to see: {error}"),
@@ -326,7 +331,7 @@ pub struct Analyst {
 }
 
 impl Analyst {
-    /// Plans a query that may name the parameters of the models (`$as_of`, `$currency`, `$default_margin_rate`).
+    /// Plans a query that may name the parameters of the models (`$as_of`, `$currency`, ...).
     ///
     /// # Errors
     /// DataFusion's own, with the place in the text; anything that would write is refused.

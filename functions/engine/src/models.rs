@@ -13,7 +13,7 @@ use crate::store::Stores;
 include!(concat!(env!("OUT_DIR"), "/models.rs"));
 
 /// The layers, in the order in which they read each other.
-const LAYERS: [&str; 4] = ["staging", "facts", "measures", "checks"];
+const LAYERS: [&str; 5] = ["staging", "facts", "windows", "measures", "checks"];
 
 /// One SQL file.
 #[derive(Debug, Clone)]
@@ -61,20 +61,20 @@ impl Model {
     /// of that month, and what the plan does not know of cannot make a month stale.
     fn check_references(&self) -> Result<()> {
         let layer = self.name.split('/').next().unwrap_or_default();
-        let (schema, tables): (&str, &[&str]) = match layer {
-            "staging" => ("raw", &[]),
-            "facts" => ("staging", &["interactions", "sales"]),
-            "measures" => ("facts", &[]),
-            _ => return Ok(()),
+        let known = |schema: &str, table: &str| match layer {
+            "staging" => schema == "raw",
+            "facts" => schema == "staging" && matches!(table, "interactions" | "sales"),
+            "windows" => schema == "facts" || (schema, table) == ("staging", "customers"),
+            "measures" => matches!(schema, "facts" | "windows") || (schema, table) == ("staging", "customers"),
+            _ => true,
         };
         for table in self.references()? {
-            let known = table.schema() == Some(schema) && (tables.is_empty() || tables.contains(&table.table()));
-            let customers = layer == "measures" && table.schema() == Some("staging") && table.table() == "customers";
-            if !known && !customers {
+            if !known(table.schema().unwrap_or_default(), table.table()) {
                 let may = match layer {
                     "staging" => "a staging file reads raw.<source> only",
                     "facts" => "a fact file reads staging.interactions and staging.sales only",
-                    _ => "a measure reads facts.<table> and staging.customers only",
+                    "windows" => "a window file reads facts.<table> and staging.customers only",
+                    _ => "a measure reads facts.<table>, windows.<table> and staging.customers only",
                 };
                 return Err(Error::Input(format!("{} ({}) reads `{table}`; {may}", self.name, self.origin)));
             }

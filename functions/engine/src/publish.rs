@@ -98,7 +98,7 @@ pub(crate) fn run_id(
         hasher.update(format!("\n{name} {:?} {undated} {before} {future}", ledger.counts).as_bytes());
     }
     hasher.update(format!("\n{snapshot:?}").as_bytes());
-    for model in engine.models.layer("measures") {
+    for model in engine.models.layer("windows").chain(engine.models.layer("measures")) {
         hasher.update(format!("\n{} {}", model.name, content(model.sql.as_bytes())).as_bytes());
     }
     hasher.finalize().to_hex()[..32].to_owned()
@@ -180,7 +180,7 @@ impl Run<'_> {
     ) -> serde_json::Value {
         let Engine { config, models, lake, .. } = self.engine;
         let models: Vec<_> =
-            ["staging", "facts", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
+            ["staging", "facts", "windows", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
         let inputs = lake.sources.iter().flat_map(|(name, source)| {
             source.objects.iter().map(move |object| {
                 json!({

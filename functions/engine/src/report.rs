@@ -14,15 +14,19 @@ use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
 use crate::lake::{ObjectTable, readable};
+use crate::month::Month;
 use crate::plan::{Outside, Plan};
-use crate::rollup::{Counts, FactTable, Record};
-use crate::rows::Money;
+use crate::rollup::{Counts, FactTable, Facts, Record};
+use crate::rows::{Money, Rows};
 use crate::snapshot::Snapshot;
 use crate::store::heads;
 use crate::{Engine, measures, session};
 
 /// A source may lose one row in a hundred to bad values before the run is refused.
 const REJECTED_LIMIT: f64 = 0.01;
+
+/// Below this many positive customer-months a cap would give away a customer's own total.
+const CAP_CUSTOMER_MONTHS: i64 = 1_000;
 
 /// What became of all rows of a source.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -122,8 +126,14 @@ impl Counts {
     }
 }
 
-/// A session that sees the months' facts and the customers of the snapshot.
-pub(crate) async fn session(engine: &Engine, records: &[Record], snapshot: &Snapshot) -> Result<SessionContext> {
+/// A session that sees the months' facts, the windows that end with `period`, and the customers of the snapshot.
+pub(crate) async fn session(
+    engine: &Engine,
+    period: Month,
+    records: &[Record],
+    snapshot: &Snapshot,
+    run_id: &str,
+) -> Result<SessionContext> {
     let session = engine.session(engine.cores);
     register_facts(engine, &session, records).await?;
     let customers = contract::source("customers").expect("a source of the contract");
@@ -133,7 +143,21 @@ pub(crate) async fn session(engine: &Engine, records: &[Record], snapshot: &Snap
             session::register(&session, "staging", "customers", Arc::new(EmptyTable::new(contract::schema(customers))))?
         }
     }
+    windows(engine, period, &session, run_id).await?;
     Ok(session)
+}
+
+/// Makes the tables of `sql/windows` as of the reported month, once for all measures that read them.
+async fn windows(engine: &Engine, period: Month, session: &SessionContext, run_id: &str) -> Result<()> {
+    for model in engine.models.layer("windows") {
+        let name = model.name.trim_start_matches("windows/");
+        let parameters = session::parameters(&engine.config, Some(period));
+        let planned = session::plan_model(session, model, &parameters).await?;
+        let table = Facts::collect(model, planned).await?;
+        let table = table.put(engine, format!("facts/windows/{name}/period={period}/{run_id}.parquet")).await?;
+        register_objects(engine, session, "windows", name, [&table]).await?;
+    }
+    Ok(())
 }
 
 /// Registers `facts.*` over the months' objects.
@@ -197,6 +221,7 @@ pub(crate) async fn estimates(
     let history = history(plan, records);
     let mut rows = measures::all(engine, plan.period, history, session).await?;
     rows.extend(quality(history, ledgers));
+    rows.extend(caps(engine, session).await?);
     if plan.incomplete.is_some() {
         rows = rows.into_iter().map(|row| row.flag("incomplete")).collect();
     }
@@ -230,6 +255,29 @@ fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
         });
     }
     rows
+}
+
+/// The caps of money for inference. A cap may be one customer's own total where there are few.
+async fn caps(engine: &Engine, session: &SessionContext) -> Result<Vec<Row>> {
+    let context = || "cannot read windows.cap".to_owned();
+    let sql = "select outcome, cap, customer_months from windows.cap";
+    let caps = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let mut rows = Vec::new();
+    for outcome in ["revenue", "margin", "service_cost"] {
+        let row = Row::new("quality", "cap_p99", "money", "type1_quantile").window("ALL");
+        let row = Row { outcome: Some(outcome), ..row };
+        let mut found = row.clone().without(Status::InsufficientN);
+        for at in 0..caps.len() {
+            if caps.text("outcome", at)?.as_deref() == Some(outcome) {
+                let n = caps.integer("customer_months", at)?;
+                let row = row.clone().of(n, None).census(caps.money("cap", at)?.to_f64());
+                let few = engine.config.min_customers > 0 && n < CAP_CUSTOMER_MONTHS;
+                found = if few { row.of(None, None).without(Status::Suppressed) } else { row };
+            }
+        }
+        rows.push(found);
+    }
+    Ok(rows)
 }
 
 /// Holds every row against what a number must be.

@@ -1,4 +1,4 @@
-//! What SQL can see: the schemas `raw`, `audit`, `staging`, `facts` and `roi`, the functions, and the limits.
+//! What SQL can see: the schemas `raw`, `audit`, `staging`, `facts`, `windows` and `roi`, the functions, and the limits.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize) -> SessionContex
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
     session.register_udaf(exact_sum());
     let catalog = session.catalog("datafusion").expect("the default catalog");
-    for schema in ["raw", "audit", "staging", "facts", "roi"] {
+    for schema in ["raw", "audit", "staging", "facts", "windows", "roi"] {
         catalog
             .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
             .expect("the default catalog takes schemas");
@@ -92,16 +92,19 @@ pub(crate) async fn plan_model(session: &SessionContext, model: &Model, paramete
     planned.with_param_values(parameters.clone()).context(|| format!("sql/{}.sql ({})", model.name, model.origin))
 }
 
-/// The values of `$as_of`, `$currency` and `$default_margin_rate`.
+/// The values of the parameters by name.
 pub(crate) type Parameters = Vec<(&'static str, ScalarValue)>;
 
 /// The parameters that every model may name. `$as_of` only exists where a month is reported.
 pub(crate) fn parameters(config: &Config, as_of: Option<Month>) -> Parameters {
     // Six decimals of a rate are exact in both worlds.
-    let rate = (config.method.default_margin_rate * 1e6).round() as i128;
+    let rate = |rate: f64| ScalarValue::Decimal128(Some((rate * 1e6).round() as i128), 7, 6);
+    let ces_higher_is_better = config.method.scores.iter().all(|score| score.name != "ces" || score.higher_is_better);
     let mut parameters = vec![
         ("currency", ScalarValue::from(config.currency.as_str())),
-        ("default_margin_rate", ScalarValue::Decimal128(Some(rate), 7, 6)),
+        ("default_margin_rate", rate(config.method.default_margin_rate)),
+        ("winsor_quantile", rate(config.method.winsor_quantile)),
+        ("ces_higher_is_better", ScalarValue::from(ces_higher_is_better)),
     ];
     parameters.extend(as_of.map(|month| ("as_of", ScalarValue::from(month.0))));
     parameters

@@ -3,6 +3,7 @@
 //! Reference: E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, Journal of the
 //! American Statistical Association 22 (1927); equals statsmodels `proportion_confint(k, n, method="wilson")`.
 
+use crate::ratio::ScoreSums;
 use crate::{Estimate, NORMAL_975, Undefined};
 
 /// `successes` of `base` customers as a share (0..1) with its Wilson interval.
@@ -23,17 +24,51 @@ pub fn wilson(successes: u64, base: u64) -> Result<Estimate, Undefined> {
     if successes > base {
         return Err(Undefined::Impossible("more successes than cases"));
     }
-    let n = base as f64;
-    let share = successes as f64 / n;
+    let share = successes as f64 / base as f64;
+    let estimate = interval(share, base as f64);
+    // The ends are exact at 0 and 1, where the formula leaves rounding behind.
+    Ok(Estimate {
+        lo: if successes == 0 { Some(0.0) } else { estimate.lo },
+        hi: if successes == base { Some(1.0) } else { estimate.hi },
+        ..estimate
+    })
+}
+
+/// Wilson's interval of a share of `n` cases, which need not be a whole number.
+fn interval(share: f64, n: f64) -> Estimate {
     let z2 = NORMAL_975 * NORMAL_975;
     let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half_width = NORMAL_975 / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    Ok(Estimate {
-        // The ends are exact at 0 and 1, where the formula leaves rounding behind.
-        lo: Some(if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) }),
-        hi: Some(if successes == base { 1.0 } else { (centre + half_width).min(1.0) }),
+    Estimate {
+        lo: Some((centre - half_width).max(0.0)),
+        hi: Some((centre + half_width).min(1.0)),
         ..Estimate::census(share)
-    })
+    }
+}
+
+/// The share of rows that are a success, where customers have several rows each, with its design effect.
+///
+/// `score` counts a customer's successes, `responses` its rows. The clustered error of [`ScoreSums::mean`] against that
+/// of independent rows is the design effect, at least 1; the interval is Wilson's on as many rows fewer. Without spread
+/// the customers are what was sampled. Reference: L. Kish, *Survey Sampling* (1965), §8.2.
+///
+/// # Errors
+/// As [`ScoreSums::mean`], and [`Undefined::Impossible`] if the successes exceed the rows.
+pub fn wilson_clustered(sums: &ScoreSums) -> Result<(Estimate, f64), Undefined> {
+    let mean = sums.mean()?;
+    if sums.score < 0 || sums.score > sums.responses {
+        return Err(Undefined::Impossible("more successes than cases"));
+    }
+    let (share, rows) = (mean.value, sums.responses as f64);
+    let (lowest, highest) = (sums.score == 0, sums.score == sums.responses);
+    let effect = match mean.se {
+        Some(se) if !lowest && !highest => (se * se / (share * (1.0 - share) / rows)).max(1.0),
+        _ => rows / sums.customers as f64,
+    };
+    let estimate = interval(share, rows / effect);
+    let lo = if lowest { Some(0.0) } else { estimate.lo };
+    let hi = if highest { Some(1.0) } else { estimate.hi };
+    Ok((Estimate { se: mean.se, lo, hi, ..estimate }, effect))
 }
 
 /// The share of the others: 1 - value, with the interval turned round.
@@ -65,6 +100,43 @@ mod tests {
         let churn = complement(wilson(579, 719).unwrap());
         assert!((churn.value - 140.0 / 719.0).abs() < 1e-15);
         assert!((churn.lo.unwrap() - 0.167_424_774_141_94).abs() < 1e-12);
+    }
+
+    #[test]
+    fn repeat_answers_widen_the_interval() {
+        // statsmodels 0.15.0: OLS(y ~ 1) clustered by customer for se, proportion_confint on n / deff. Answers a customer:
+        // 1 1 | 0 0 0 | 1 | 1 0 | 0 0.
+        let sums = ScoreSums {
+            customers: 5,
+            score: 4,
+            responses: 10,
+            score_squares: 6,
+            score_responses: 7,
+            responses_squares: 22,
+        };
+        let (share, effect) = wilson_clustered(&sums).unwrap();
+        assert_eq!(share.value, 0.4);
+        let residual_squares: f64 = 6.0 - 2.0 * 0.4 * 7.0 + 0.16 * 22.0;
+        let se = (5.0 / 4.0 * residual_squares).sqrt() / 10.0;
+        assert!((share.se.unwrap() - se).abs() < 1e-15);
+        assert!((effect - se * se / 0.024).abs() < 1e-12 && effect > 1.0);
+        assert!(share.lo.unwrap() < wilson(4, 10).unwrap().lo.unwrap());
+    }
+
+    #[test]
+    fn without_spread_customers_are_the_sample() {
+        let all = ScoreSums {
+            customers: 3,
+            score: 9,
+            responses: 9,
+            score_squares: 27,
+            score_responses: 27,
+            responses_squares: 27,
+        };
+        let (share, effect) = wilson_clustered(&all).unwrap();
+        assert_eq!((share.value, effect, share.hi), (1.0, 3.0, Some(1.0)));
+        assert!((share.lo.unwrap() - wilson(3, 3).unwrap().lo.unwrap()).abs() < 1e-12);
+        assert!(wilson_clustered(&ScoreSums { score: 10, ..all }).is_err());
     }
 
     #[test]

@@ -1,14 +1,27 @@
 //! The measures. Each lives in two rooms of the same name: `sql/measures/<name>.sql` makes the sums, the module here
 //! finishes them with `stats`.
 
+mod average_order_value;
 mod bridge;
-mod cost_per_contact;
+mod conversion;
+mod coverage;
+mod earned_growth;
+mod interaction_means;
+mod interaction_shares;
+mod multi_category_rate;
 mod nps;
+mod repeat_rate;
+mod response_rate;
+mod retained_revenue;
 mod retention;
 mod revenue;
 mod revenue_retention;
 
+use std::collections::BTreeMap;
+
 use datafusion::prelude::SessionContext;
+
+use stats::ratio::{RatioSums, ScoreSums};
 
 use crate::Engine;
 use crate::error::{Context, Result};
@@ -26,7 +39,16 @@ const MEASURES: &[(&str, &str, Finish)] = &[
     ("bridge", "sales", bridge::finish),
     ("revenue_retention", "sales", revenue_retention::finish),
     ("retention", "sales", retention::finish),
-    ("cost_per_contact", "interactions", cost_per_contact::finish),
+    ("retained_revenue", "sales", retained_revenue::finish),
+    ("repeat_rate", "sales", repeat_rate::finish),
+    ("multi_category_rate", "sales", multi_category_rate::finish),
+    ("average_order_value", "sales", average_order_value::finish),
+    ("earned_growth", "sales", earned_growth::finish),
+    ("interaction_shares", "interactions", interaction_shares::finish),
+    ("interaction_means", "interactions", interaction_means::finish),
+    ("response_rate", "interactions", response_rate::finish),
+    ("conversion", "interactions", conversion::finish),
+    ("coverage", "interactions", coverage::finish),
 ];
 
 /// Runs every measure on the session's facts, `history` months of which end with the reported one.
@@ -40,18 +62,12 @@ pub(crate) async fn all(engine: &Engine, period: Month, history: i32, session: &
         let context = || format!("sql/{}.sql ({})", model.name, model.origin);
         let sums = Rows::collect(planned).await.context(context)?;
         let applicable = engine.config.lake.contains_key(*feed);
-        let mut segments = Vec::new();
+        let mut segments: BTreeMap<String, Option<usize>> = BTreeMap::from([(ALL.to_owned(), None)]);
         for row in 0..sums.len() {
-            segments.push(Sums {
-                rows: &sums,
-                row: Some(row),
-                segment: sums.text("segment", row)?.unwrap_or_default(),
-            });
+            segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
         }
-        if !segments.iter().any(|sums| sums.segment == ALL) {
-            segments.push(Sums { rows: &sums, row: None, segment: ALL.to_owned() });
-        }
-        for sums in &segments {
+        for (segment, row) in segments {
+            let sums = &Sums { rows: &sums, row, segment };
             let finished = finish(&scope, sums)?.into_iter().map(|row| row.segment(&sums.segment));
             rows.extend(
                 finished.map(|row| if applicable { row } else { row.of(None, None).without(Status::NotApplicable) }),
@@ -99,6 +115,40 @@ impl Sums<'_> {
 
     fn money(&self, name: &str) -> Result<Money> {
         self.row.map_or(Ok(Money::default()), |row| self.rows.money(name, row))
+    }
+
+    /// The sums of one metric, where a measure has several rows a segment.
+    fn of(&self, metric: &str) -> Result<Self> {
+        let mut row = None;
+        for at in 0..self.rows.len() {
+            let segment = self.rows.text("segment", at)?;
+            if self.rows.text("metric", at)?.as_deref() == Some(metric) && segment.as_ref() == Some(&self.segment) {
+                row = Some(at);
+            }
+        }
+        Ok(Self { rows: self.rows, row, segment: self.segment.clone() })
+    }
+
+    /// What `proportion::wilson_clustered` and the like need, in columns of these names.
+    fn scores(&self) -> Result<ScoreSums> {
+        Ok(ScoreSums {
+            customers: self.integer("customers")?,
+            score: self.integer("score")?,
+            responses: self.integer("responses")?,
+            score_squares: self.integer("score_squares")?,
+            score_responses: self.integer("score_responses")?,
+            responses_squares: self.integer("responses_squares")?,
+        })
+    }
+
+    /// A ratio of sums in columns of these names.
+    fn ratio(&self) -> Result<RatioSums> {
+        Ok(RatioSums {
+            customers: self.count("customers")?,
+            numerator: self.number("numerator")?,
+            denominator: self.number("denominator")?,
+            residual_squares: self.number("residual_squares")?,
+        })
     }
 
     fn number(&self, name: &str) -> Result<f64> {

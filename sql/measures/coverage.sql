@@ -1,0 +1,22 @@
+-- How much of the business answers: customers active in the last twelve months who gave a valid answer in them, and their
+-- share of the revenue.
+-- grain: segment
+with scoped as (
+    select
+        customer_id,
+        active_t12m,
+        answered_t12m,
+        revenue_t12m,
+        unnest(case when customer_id is null then ['(all)'] else [segment, '(all)'] end) as segment,
+    from windows.customer
+    where lines_t12m > 0
+)
+select
+    segment,
+    count(*) filter (where active_t12m) as active,
+    count(*) filter (where active_t12m and answered_t12m) as covered,
+    sum(revenue_t12m) as revenue,
+    coalesce(sum(revenue_t12m) filter (where active_t12m and answered_t12m), 0) as covered_revenue,
+from scoped
+group by segment
+order by segment
