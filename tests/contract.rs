@@ -1,5 +1,6 @@
 //! How raw values become contract values: names, types, times, folders.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -115,6 +116,55 @@ async fn a_sales_only_lake_says_that_experience_is_not_applicable() {
     let rows = summary["estimates"].as_array().unwrap();
     let nps: Vec<_> = rows.iter().filter(|row| row["metric"] == "nps").map(|row| row["status"].as_str()).collect();
     assert_eq!(nps, [Some("not_applicable"); 2]);
+}
+
+#[tokio::test]
+async fn every_metric_has_a_value_or_a_status_however_little_there_is() {
+    let names = |summary: &Value| {
+        let rows = summary["estimates"].as_array().unwrap().clone();
+        for row in &rows {
+            assert_eq!(row["status"] == "ok", row["value"].is_number(), "{row}");
+        }
+        let all = rows.into_iter().filter(|row| row["segment"] == "(all)");
+        let name = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        all.map(|row| ["section", "metric", "window", "method", "outcome"].map(|key| name(&row, key)))
+            .collect::<BTreeSet<_>>()
+    };
+    let status = |summary: &Value, metric: &str| {
+        let rows = summary["estimates"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["metric"] == metric && row["segment"] == "(all)").unwrap();
+        row["status"].as_str().unwrap().to_owned()
+    };
+    let full = summary(&Lake::seven_months().await, CONFIG, "2024-12").await.unwrap();
+    let every = names(&full);
+    // No categories, no sessions, no tasks, and seven months of history.
+    for (metric, want) in [
+        ("aov", "ok"),
+        ("customer_coverage", "ok"),
+        ("cross_sell_rate", "insufficient_history"),
+        ("multi_category_rate", "not_applicable"),
+        ("conversion", "insufficient_n"),
+        ("task_success", "insufficient_n"),
+        ("csat_top2", "insufficient_n"),
+    ] {
+        assert_eq!(status(&full, metric), want, "{metric}");
+    }
+    let day = "2024-12-30T10:00:00Z";
+    let lakes: [(&str, &[tests::Line<'_>]); 4] = [
+        ("one row", &[(Some("ann"), "1", day, 500)]),
+        ("one refund", &[(Some("ann"), "1", day, -500)]),
+        ("one customer", &[(Some("ann"), "1", "2023-01-05T10:00:00Z", 500), (Some("ann"), "2", day, 700)]),
+        ("nobody", &[(None, "1", day, 500)]),
+    ];
+    for (name, lines) in lakes {
+        let lake = Lake::default();
+        lake.sales("sales/a.parquet", lines).await;
+        let summary = summary(&lake, SALES_ONLY, "2024-12").await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(names(&summary), every, "{name}");
+        for metric in ["csat_top2", "ces_mean", "response_rate", "conversion", "customer_coverage"] {
+            assert_eq!(status(&summary, metric), "not_applicable", "{name}: {metric}");
+        }
+    }
 }
 
 #[tokio::test]

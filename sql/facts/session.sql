@@ -11,10 +11,10 @@ from staging.interactions
 where
     pages_viewed is not null
     and customer_id is not null
-    and (
-        select count(*)
+    and month in (
+        select month
         from staging.interactions
         where pages_viewed is not null and customer_id is not null and converted is null
-    ) > 0
+    )
 group by month, customer_id, occurred_at
 order by month, customer_id, occurred_at

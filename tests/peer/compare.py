@@ -4,9 +4,9 @@
     compare.py [--lakes 20] [--seed 1] [--cxroi target/debug/cxroi] [--keep DIR]
 
 Each lake is run with `cxroi run --period 2024-12`. DuckDB stages the same files by its own statement of the input
-contract, then runs the very text of `sql/facts` and `sql/measures`. Facts and measures must be equal: whole numbers
-and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention and NPS are also held
-against plain Python over the staged rows, which shares no SQL with the project.
+contract, then runs the very text of `sql/facts`, `sql/windows` and `sql/measures`. All their rows must be equal: whole
+numbers and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention and NPS are also
+held against plain Python over the staged rows, which shares no SQL with the project.
 
 Prints a line a mismatch and a summary; exits with 1 on a mismatch, or if there was nothing to compare. `--keep DIR`
 leaves lake, configuration and output in DIR/<seed>. Needs the Python packages duckdb and pyarrow.
@@ -34,15 +34,21 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[2]
 ROME = ZoneInfo("Europe/Rome")
 AS_OF = 2024 * 12 + 11
-PARAMETERS = {"as_of": AS_OF, "currency": "EUR", "default_margin_rate": Decimal("0.350000")}
+PARAMETERS = {
+    "as_of": AS_OF,
+    "currency": "EUR",
+    "default_margin_rate": Decimal("0.350000"),
+    "ces_higher_is_better": True,
+    "winsor_quantile": Decimal("0.990000"),
+}
 
 # The input contract, restated: the columns of each source in order, with their types.
 CONTRACT = {
     "interactions": "customer_id varchar, occurred_at timestamp, interaction_id varchar, channel varchar, "
     "touchpoint varchar, stage varchar, device varchar, nps bigint, csat bigint, ces bigint, "
-    "service_cost decimal(20,4), handle_seconds double, response_seconds double, escalated boolean, "
-    "pages_viewed bigint, session_seconds double, converted boolean, task_completed boolean, task_error boolean, "
-    "task_abandoned boolean, task_seconds double, consent boolean",
+    "service_cost decimal(20,4), handle_seconds decimal(20,6), response_seconds decimal(20,6), escalated boolean, "
+    "pages_viewed bigint, session_seconds decimal(20,6), converted boolean, task_completed boolean, "
+    "task_error boolean, task_abandoned boolean, task_seconds decimal(20,6), consent boolean",
     "sales": "customer_id varchar, order_id varchar, ordered_at timestamp, amount decimal(20,4), line_id varchar, "
     "product_id varchar, category varchar, quantity double, margin decimal(20,4), currency varchar",
     "customers": "customer_id varchar, segment varchar, acquired_at timestamp, acquisition_cost decimal(20,4), "
@@ -148,7 +154,7 @@ def with_copies(rng, rows, changes):
 
 
 def make_lake(rng, folder):
-    """Writes a lake with its configuration."""
+    """Writes a lake with its configuration; the parameters that the configuration makes of the SQL."""
     first = AS_OF + 1 - rng.randint(3, 26)
     numeric, identified, busy = rng.random() < 0.3, rng.random() < 0.7, rng.uniform(0.05, 0.6)
     ids = [str(100 + n) if numeric else f"{rng.choice('cCé')}{n}" for n in range(rng.randint(5, 120))]
@@ -163,6 +169,9 @@ def make_lake(rng, folder):
 
     def sparse(value, share=0.5):
         return value if rng.random() < share else None
+
+    def category():
+        return sparse(rng.choice(["tea", "coffee", "Tea", "é", ""]), 0.8)
 
     def visits(often):
         months = [(month, customer) for month in range(first, AS_OF + 1) for customer in [*ids, None]]
@@ -179,10 +188,12 @@ def make_lake(rng, folder):
     for order, (month, customer) in enumerate(visits([1, 1, 2])):
         at = instant(rng, month)
         for line in range(rng.choice([1, 1, 1, 2, 3])):
+            if line and rng.random() < 0.15:
+                at = min(instant(rng, month + 1), start(AS_OF + 1) + 400 * HOUR)
             amount = money(rng, unit) if customer not in refunders else -abs(money(rng, unit))
             margin = sparse((amount * Decimal("0.4")).quantize(unit), margins)
-            sales.append((customer, f"o{order}", at, amount, margin, sparse("tea"), "EUR", sparse(f"{line}", 0.9)))
-    changes = {"amount": lambda: money(rng, unit), "customer_id": anyone, "category": lambda: "coffee"}
+            sales.append((customer, f"o{order}", at, amount, margin, category(), "EUR", sparse(f"{line}", 0.9)))
+    changes = {"amount": lambda: money(rng, unit), "customer_id": anyone, "category": category}
     changes |= {"ordered_at": lambda: instant(rng, rng.randint(first, AS_OF))}
     sales = with_copies(rng, [dict(zip(types, row)) for row in sales], changes)
     begin = start(local_month(min(row["ordered_at"] for row in sales)))
@@ -198,14 +209,47 @@ def make_lake(rng, folder):
         consents = rng.choice([[None], [True, True, True, False, None]])
         types = {"customer_id": id_type, "occurred_at": times, "channel": text, "nps": scores, "service_cost": moneys}
         types |= {"consent": [pa.bool_()], "interaction_id": text if identified else []}
-        touches = [(anyone(), at, None, rng.randint(0, 10), None, consents[0], None) for at in ends]
+        seconds = rng.choice([pa.float64(), pa.int64(), pa.decimal128(12, 3), pa.decimal128(20, 6)])
+        flags = ["escalated", "task_completed", "task_error", "task_abandoned"]
+        more = {"csat": scores, "ces": scores, "pages_viewed": [rng.choice([pa.int32(), pa.int64(), pa.float64()])]}
+        more |= {name: [seconds] for name in ("response_seconds", "session_seconds", "task_seconds")}
+        more |= {name: [pa.bool_()] for name in flags}
+        types |= {name: choices if rng.random() < 0.85 else [] for name, choices in more.items()}
+        decided = rng.choice([0, 0.7, 1])  # the share of sessions that say whether they converted
+        types["converted"] = [pa.bool_()] if decided else []
+        orders = defaultdict(list)
+        for row in sales:
+            if row["ordered_at"] is not None:
+                orders[row["customer_id"]].append(row["ordered_at"])
+
+        def some_seconds(share):
+            return sparse(Decimal(rng.choice([0, rng.randint(1, 10**6), rng.randint(1, 10**9)])) / 1000, share)
+
+        def touch_at(customer, month):
+            """Some instant, often a little before or after an order or just a day before it."""
+            if not orders[customer] or rng.random() < 0.7:
+                return instant(rng, month)
+            step = rng.choice([0, 10**6, HOUR, -HOUR, *(24 * HOUR + more for more in (-(10**6), -1000, 0, 10**6))])
+            return rng.choice(orders[customer]) - step
+
+        touches = [{"customer_id": anyone(), "occurred_at": at, "nps": rng.randint(0, 10)} for at in ends]
+        touches = [row | {"consent": consents[0]} for row in touches]
         for n, (month, customer) in enumerate(visits([1, 1, 2, 4])):
-            cost, answer = sparse(abs(money(rng, unit, 30)), 0.4), sparse(rng.choice(answers), 0.6)
-            row = (instant(rng, month), sparse("phone"), answer, cost, rng.choice(consents), sparse(f"i{n}", 0.9))
-            touches.append((customer, *row))
-        touches = [dict(zip(types, row)) for row in touches]
+            row = {"customer_id": customer, "occurred_at": touch_at(customer, month), "channel": sparse("phone")}
+            row |= {"nps": sparse(rng.choice(answers), 0.6), "consent": rng.choice(consents)}
+            row |= {name: sparse(rng.choice([*answers, *range(1, 8)]), 0.4) for name in ("csat", "ces")}
+            row |= {"service_cost": sparse(abs(money(rng, unit, 30)), 0.4), "interaction_id": sparse(f"i{n}", 0.9)}
+            row |= {"response_seconds": some_seconds(0.3), "task_seconds": some_seconds(0.3)}
+            row |= {name: sparse(rng.random() < 0.4, 0.4) for name in flags}
+            row |= {"session_seconds": some_seconds(0.1)}
+            if rng.random() < 0.5:
+                row |= {"pages_viewed": rng.choice([0, 1, rng.randint(2, 40)]), "session_seconds": some_seconds(0.8)}
+                row["converted"] = sparse(rng.random() < 0.3, decided)
+            touches.append(row)
         early = [row for row in touches if row["occurred_at"] < begin]
         changes = {"nps": lambda: rng.randint(0, 10), "customer_id": anyone, "service_cost": lambda: Decimal(7)}
+        changes |= {"csat": lambda: rng.choice([None, 0, 4]), "pages_viewed": lambda: rng.choice([None, 3])}
+        changes |= {"response_seconds": lambda: some_seconds(0.8), "escalated": lambda: rng.choice([None, False, True])}
         changes |= {"occurred_at": lambda: rng.randrange(begin, start(AS_OF + 1)), "consent": lambda: consents[-2:][0]}
         touches = with_copies(rng, [row for row in touches if row["occurred_at"] >= begin], changes)
         for row in rng.sample(touches, len(touches) // 130):  # before the first sale, or undated
@@ -217,13 +261,22 @@ def make_lake(rng, folder):
         segments = rng.sample(["Retail", "b2b", "È", "", 'O\'Neil, "x"'], rng.randint(1, 4))
         known = [customer for customer in ids if rng.random() < 0.85] + ["999"]
         customers = [{"customer_id": customer, "segment": sparse(rng.choice(segments), 0.85)} for customer in known]
-        customers = with_copies(rng, customers, {"segment": lambda: rng.choice(segments)})
-        write(rng, folder / "customers", customers, {"customer_id": id_type, "segment": text})
+        customers = [row | {"referred": sparse(rng.random() < 0.4, 0.8)} for row in customers]
+        changes = {"segment": lambda: rng.choice(segments), "referred": lambda: rng.choice([None, False, True])}
+        customers = with_copies(rng, customers, changes)
+        types = {"customer_id": id_type, "segment": text, "referred": [pa.bool_()] if rng.random() < 0.8 else []}
+        write(rng, folder / "customers", customers, types)
         sources.append("customers")
 
     lines = ['timezone = "Europe/Rome"', 'currency = "EUR"', 'output.url = "out/"', "guards.enabled = false"]
     lines += ["privacy.min_customers = 0", *(f'lake.{source} = "{source}/"' for source in sources)]
+    parameters = dict(PARAMETERS)
+    if rng.random() < 0.4:
+        quantile = Decimal(rng.choice(["0.500000", "0.900000", "0.995000", "1.000000"]))
+        parameters |= {"ces_higher_is_better": False, "winsor_quantile": quantile}
+        lines += ["method.ces_higher_is_better = false", f"method.winsor_quantile = {quantile}"]
     (folder / "cxroi.toml").write_text("\n".join(lines) + "\n")
+    return parameters
 
 
 # The second engine.
@@ -280,22 +333,27 @@ def stage(engine, folder, source):
         engine.execute(f"delete from staging.{source} where month > {AS_OF} or month < {first}")
 
 
-def second_engine(folder):
-    """DuckDB with the staged lake and the facts of the project's own SQL."""
+def second_engine(folder, parameters):
+    """DuckDB with the staged lake, and the facts and windows of the project's own SQL."""
     engine = duckdb.connect(config={"threads": 1})
-    engine.execute("set timezone = 'UTC'; create schema staging; create schema facts")
+    engine.execute("set timezone = 'UTC'; create schema staging; create schema facts; create schema windows")
     engine.execute("create macro exact_sum(x) as fsum(x)")
     for source in ("sales", "interactions", "customers"):
         stage(engine, folder, source)
-    for file in sorted((ROOT / "sql/facts").glob("*.sql")):
-        run_model(engine, f"create table facts.{file.stem} as {file.read_text()}")
+    for layer in ("facts", "windows"):
+        for file in models(layer):
+            run_model(engine, f"create table {layer}.{file.stem} as {file.read_text()}", parameters)
     return engine
 
 
-def run_model(engine, sql):
+def models(layer):
+    return sorted((ROOT / "sql" / layer).glob("*.sql"))
+
+
+def run_model(engine, sql, parameters):
     """Runs a file of the project as it is, with the parameters that it names."""
     names = set(re.findall(r"\$(\w+)", re.sub(r"--.*", "", sql)))
-    return engine.execute(sql, {name: PARAMETERS[name] for name in names})
+    return engine.execute(sql, {name: parameters[name] for name in names})
 
 
 def direct_numbers(engine):
@@ -422,18 +480,22 @@ def ask(cxroi, folder, *query):
 
 
 def compare(comparison, cxroi, seed, folder):
-    make_lake(random.Random(seed), folder)
+    parameters = make_lake(random.Random(seed), folder)
     call(cxroi, "run", "--config", folder / "cxroi.toml", "--period", "2024-12")
-    engine = second_engine(folder)
-    for file in sorted([*(ROOT / "sql/facts").glob("*.sql"), *(ROOT / "sql/measures").glob("*.sql")]):
+    engine = second_engine(folder, parameters)
+    for file in [*models("facts"), *models("windows"), *models("measures")]:
+        layer = file.parent.name
         grain = re.search(r"^-- grain: (.+)$", file.read_text(), re.MULTILINE)[1].split(", ")
-        if file.parent.name == "facts":
-            query = f"select * from facts.{file.stem} order by {', '.join(grain)}"
-            theirs, ours = engine.execute(query), ask(cxroi, folder, "-c", query)
+        if layer == "measures":
+            theirs, ours = run_model(engine, file.read_text(), parameters), ask(cxroi, folder, "-f", file)
         else:
-            theirs, ours = run_model(engine, file.read_text()), ask(cxroi, folder, "-f", file)
+            query = f"select * from {layer}.{file.stem} order by {', '.join(grain)}"
+            theirs, ours = engine.execute(query), ask(cxroi, folder, "-c", query)
+        times = [name for name, kind, *_ in theirs.description if str(kind) in ("TIMESTAMP", "DATETIME")]
+        for row, name in ((row, name) for row in ours for name in times if name in row):
+            row[name] = datetime.fromisoformat(row[name]).replace(tzinfo=None)
         columns = [column[0] for column in theirs.description]
-        comparison.table(seed, f"{file.parent.name}/{file.stem}", ours, columns, theirs.fetchall(), grain)
+        comparison.table(seed, f"{layer}/{file.stem}", ours, columns, theirs.fetchall(), grain)
 
     published = {}
     for table, value in (("estimates", "value"), ("money", "amount")):
