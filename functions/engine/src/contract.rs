@@ -254,7 +254,7 @@ pub(crate) fn audited(
             let missing = if column.kind == Text { value.clone() } else { raw.clone() };
             reasons.push((missing.is_null(), format!("{} is missing", column.name)));
         }
-        if found != column.kind.data_type() && !(is_text(&found) && column.kind == Text) || column.kind == Number {
+        if !always_readable(&found, column.kind) {
             let unreadable = raw.clone().is_not_null().and(value.clone().is_null());
             reasons.push((unreadable, format!("{} cannot be read as {}", column.name, column.kind.words())));
         }
@@ -316,6 +316,22 @@ fn typed_null(data_type: &DataType) -> Expr {
 /// An instant as a literal of the contract's type.
 fn instant(at: DateTime<Utc>) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into())))
+}
+
+/// Whether every value of the type can be read as the kind. Such a column is not looked at when rows are counted.
+fn always_readable(found: &DataType, kind: Kind) -> bool {
+    let small_integer = found.is_integer() && found.primitive_width().is_some_and(|bytes| bytes <= 4);
+    match (kind, found) {
+        (Text, found) => is_text(found),
+        (Kind::Score, found) => found.is_numeric(),
+        (Number, found) => found.is_integer(),
+        (Whole, found) => found.is_integer() && *found != DataType::UInt64,
+        // Room for the whole digits and the decimals of the contract's type.
+        (Money, DataType::Decimal128(precision, scale)) => *scale <= 4 && *precision as i8 - scale <= 16,
+        (Seconds, DataType::Decimal128(precision, scale)) => *scale <= 6 && *precision as i8 - scale <= 14,
+        (Money | Seconds, _) => small_integer,
+        (Flag | Instant, found) => *found == kind.data_type(),
+    }
 }
 
 fn is_text(found: &DataType) -> bool {
