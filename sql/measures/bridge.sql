@@ -17,13 +17,13 @@ with windows as (
     group by customer_id
 ),
 scoped as (
-    select windows.*, coalesce(customers.segment, '(unknown)') as segment
+    select
+        windows.*,
+        unnest(
+            case when windows.customer_id is null then ['(all)'] else [coalesce(customers.segment, '(unknown)'), '(all)'] end
+        ) as segment,
     from windows
     left join staging.customers as customers on customers.customer_id = windows.customer_id
-    where windows.customer_id is not null
-    union all
-    select windows.*, '(all)' as segment
-    from windows
 ),
 named as (
     select

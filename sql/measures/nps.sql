@@ -14,12 +14,11 @@ with answers as (
     group by customer_id
 ),
 scoped as (
-    select answers.*, coalesce(customers.segment, '(unknown)') as segment
+    select
+        answers.*,
+        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
     from answers
     left join staging.customers as customers on customers.customer_id = answers.customer_id
-    union all
-    select answers.*, '(all)' as segment
-    from answers
 )
 select
     segment,

@@ -12,12 +12,11 @@ with windows as (
     group by customer_id
 ),
 scoped as (
-    select windows.*, coalesce(customers.segment, '(unknown)') as segment
+    select
+        windows.*,
+        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
     from windows
     left join staging.customers as customers on customers.customer_id = windows.customer_id
-    union all
-    select windows.*, '(all)' as segment
-    from windows
 )
 select
     segment,

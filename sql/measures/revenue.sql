@@ -18,13 +18,13 @@ with spent as (
     group by customer_id
 ),
 scoped as (
-    select spent.*, coalesce(customers.segment, '(unknown)') as segment
+    select
+        spent.*,
+        unnest(
+            case when spent.customer_id is null then ['(all)'] else [coalesce(customers.segment, '(unknown)'), '(all)'] end
+        ) as segment,
     from spent
     left join staging.customers as customers on customers.customer_id = spent.customer_id
-    where spent.customer_id is not null
-    union all
-    select spent.*, '(all)' as segment
-    from spent
 )
 select
     segment,

@@ -24,12 +24,11 @@ base as (
     where active_before
 ),
 scoped as (
-    select base.*, coalesce(customers.segment, '(unknown)') as segment
+    select
+        base.*,
+        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
     from base
     left join staging.customers as customers on customers.customer_id = base.customer_id
-    union all
-    select base.*, '(all)' as segment
-    from base
 ),
 totals as (
     select
