@@ -24,14 +24,7 @@ pub fn wilson(successes: u64, base: u64) -> Result<Estimate, Undefined> {
     if successes > base {
         return Err(Undefined::Impossible("more successes than cases"));
     }
-    let share = successes as f64 / base as f64;
-    let estimate = interval(share, base as f64);
-    // The ends are exact at 0 and 1, where the formula leaves rounding behind.
-    Ok(Estimate {
-        lo: if successes == 0 { Some(0.0) } else { estimate.lo },
-        hi: if successes == base { Some(1.0) } else { estimate.hi },
-        ..estimate
-    })
+    Ok(interval(successes as f64 / base as f64, base as f64))
 }
 
 /// Wilson's interval of a share of `n` cases, which need not be a whole number.
@@ -40,8 +33,9 @@ fn interval(share: f64, n: f64) -> Estimate {
     let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half_width = NORMAL_975 / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
     Estimate {
-        lo: Some((centre - half_width).max(0.0)),
-        hi: Some((centre + half_width).min(1.0)),
+        // The ends are exact at 0 and 1, where the formula leaves rounding behind.
+        lo: Some(if share == 0.0 { 0.0 } else { (centre - half_width).max(0.0) }),
+        hi: Some(if share == 1.0 { 1.0 } else { (centre + half_width).min(1.0) }),
         ..Estimate::census(share)
     }
 }
@@ -60,15 +54,11 @@ pub fn wilson_clustered(sums: &ScoreSums) -> Result<(Estimate, f64), Undefined> 
         return Err(Undefined::Impossible("more successes than cases"));
     }
     let (share, rows) = (mean.value, sums.responses as f64);
-    let (lowest, highest) = (sums.score == 0, sums.score == sums.responses);
     let effect = match mean.se {
-        Some(se) if !lowest && !highest => (se * se / (share * (1.0 - share) / rows)).max(1.0),
+        Some(se) if share > 0.0 && share < 1.0 => (se * se / (share * (1.0 - share) / rows)).max(1.0),
         _ => rows / sums.customers as f64,
     };
-    let estimate = interval(share, rows / effect);
-    let lo = if lowest { Some(0.0) } else { estimate.lo };
-    let hi = if highest { Some(1.0) } else { estimate.hi };
-    Ok((Estimate { se: mean.se, lo, hi, ..estimate }, effect))
+    Ok((Estimate { se: mean.se, ..interval(share, rows / effect) }, effect))
 }
 
 /// The share of the others: 1 - value, with the interval turned round.
@@ -116,10 +106,10 @@ mod tests {
         };
         let (share, effect) = wilson_clustered(&sums).unwrap();
         assert_eq!(share.value, 0.4);
-        let residual_squares: f64 = 6.0 - 2.0 * 0.4 * 7.0 + 0.16 * 22.0;
-        let se = (5.0 / 4.0 * residual_squares).sqrt() / 10.0;
-        assert!((share.se.unwrap() - se).abs() < 1e-15);
-        assert!((effect - se * se / 0.024).abs() < 1e-12 && effect > 1.0);
+        assert!((share.se.unwrap() - 0.221_359_436_211_786_5).abs() < 1e-15);
+        assert!((effect - 2.041_666_666_666_665_6).abs() < 1e-12);
+        assert!((share.lo.unwrap() - 0.116_197_405_384_848_18).abs() < 1e-12);
+        assert!((share.hi.unwrap() - 0.771_713_684_776_403_2).abs() < 1e-12);
         assert!(share.lo.unwrap() < wilson(4, 10).unwrap().lo.unwrap());
     }
 

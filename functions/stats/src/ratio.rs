@@ -72,7 +72,7 @@ pub struct ScoreSums {
 
 impl ScoreSums {
     /// Σ(t - R n)², exact up to the last rounding.
-    pub(crate) fn residual_squares(&self) -> f64 {
+    fn residual_squares(&self) -> f64 {
         let (t, n) = (i128::from(self.score), i128::from(self.responses));
         let scaled = n * n * i128::from(self.score_squares) - 2 * t * n * i128::from(self.score_responses)
             + t * t * i128::from(self.responses_squares);
@@ -97,7 +97,7 @@ impl ScoreSums {
         })
     }
 
-    pub(crate) fn check_size(&self) -> Result<(), Undefined> {
+    fn check_size(&self) -> Result<(), Undefined> {
         const LIMIT: i64 = 1 << 40;
         if self.responses >= LIMIT || self.score.abs() >= LIMIT {
             return Err(Undefined::Impossible("more than 2^40 responses"));
