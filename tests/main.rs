@@ -2,6 +2,8 @@
 
 /// How raw values become contract values: names, types, times, folders.
 mod contract;
+/// CSV, JSON, and the small sources beside the feeds.
+mod formats;
 /// A company with known numbers, from statsmodels and pandas: `golden/`.
 mod golden;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.

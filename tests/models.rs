@@ -56,13 +56,18 @@ impl AsyncDB for Database {
     async fn shutdown(&mut self) {}
 }
 
-/// `24299` is a month, `0.35` a rate, `true` a flag, anything else a text.
+/// `24299` is a month, `0.35` a rate, `true` a flag, `2025-01-07T12:00:00` an instant of UTC, anything else a text.
 fn parameter(text: &str) -> ScalarValue {
     match (text.parse::<i32>(), text.parse::<f64>()) {
         _ if matches!(text, "true" | "false") => ScalarValue::from(text == "true"),
         (Ok(number), _) => ScalarValue::from(number),
         (_, Ok(rate)) => ScalarValue::Decimal128(Some((rate * 1e6).round() as i128), 7, 6),
-        _ => ScalarValue::from(text),
+        _ => match text.parse::<chrono::NaiveDateTime>() {
+            Ok(instant) => {
+                ScalarValue::TimestampMicrosecond(Some(instant.and_utc().timestamp_micros()), Some("UTC".into()))
+            }
+            Err(_) => ScalarValue::from(text),
+        },
     }
 }
 

@@ -66,15 +66,22 @@ fn text(value: &str) -> ArrayRef {
 async fn an_empty_lake_is_named() {
     says(
         &refused(&Lake::default(), CONFIG).await,
-        &["customers: there is no .parquet file below memory://lake/customers"],
+        &["customers: there is no file below memory://lake/customers", ".parquet, .csv"],
     );
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_parquet_is_named() {
+async fn a_file_of_no_known_format_is_named() {
+    let lake = Lake::seven_months().await;
+    lake.put("sales/export.xlsx", "order_id,amount").await;
+    says(&refused(&lake, CONFIG).await, &["sales: memory://lake/sales/export.xlsx is not a .parquet, .csv", "move it"]);
+}
+
+#[tokio::test]
+async fn a_source_of_two_formats_is_refused() {
     let lake = Lake::seven_months().await;
     lake.put("sales/export.csv", "order_id,amount").await;
-    says(&refused(&lake, CONFIG).await, &["sales: memory://lake/sales/export.csv is not a .parquet file", "move it"]);
+    says(&refused(&lake, CONFIG).await, &["sales/export.csv and ", "part-0.parquet are not in the same format"]);
 }
 
 #[tokio::test]

@@ -3,27 +3,17 @@
 -- order line with a positive amount; new means that the first such line ever is in the current window.
 -- Refund-only customers and sales that name no customer are the residual.
 -- grain: segment
-with windows as (
+with scoped as (
     select
         customer_id,
-        sum(case when month > $as_of - 6 then revenue else 0 end) as revenue,
-        sum(case when month > $as_of - 12 and month <= $as_of - 6 then revenue else 0 end) as revenue_before,
-        sum(case when month > $as_of - 6 then positive_lines else 0 end) > 0 and customer_id is not null as active,
-        sum(case when month > $as_of - 12 and month <= $as_of - 6 then positive_lines else 0 end) > 0
-            and customer_id is not null as active_before,
-        min(case when positive_lines > 0 then month end) as first_month,
-    from facts.customer_month
-    where month <= $as_of and order_lines > 0
-    group by customer_id
-),
-scoped as (
-    select
-        windows.*,
-        unnest(
-            case when windows.customer_id is null then ['(all)'] else [coalesce(customers.segment, '(unknown)'), '(all)'] end
-        ) as segment,
-    from windows
-    left join staging.customers as customers on customers.customer_id = windows.customer_id
+        revenue_t6m as revenue,
+        revenue_t6m_before as revenue_before,
+        active_t6m as active,
+        active_t6m_before as active_before,
+        first_order_month,
+        unnest(case when customer_id is null then ['(all)'] else [segment, '(all)'] end) as segment,
+    from windows.customer
+    where lines > 0
 ),
 named as (
     select
@@ -32,7 +22,7 @@ named as (
             when active_before and active and revenue >= revenue_before then 'expansion'
             when active_before and active then 'contraction'
             when active_before then 'churned'
-            when active and first_month > $as_of - 6 then 'new'
+            when active and first_order_month > $as_of - 6 then 'new'
             when active then 'reactivated'
             else 'residual'
         end as part,

@@ -5,7 +5,7 @@ with scoped as (
     select
         customer_id,
         active_t12m,
-        answered_t12m,
+        answers_t12m > 0 as answered_t12m,
         revenue_t12m,
         unnest(case when customer_id is null then ['(all)'] else [segment, '(all)'] end) as segment,
     from windows.customer

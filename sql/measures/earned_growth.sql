@@ -11,7 +11,7 @@ with scoped as (
         coalesce(referred and active_t12m and first_order_month > $as_of - 12, false) as is_referred_new,
         unnest(case when customer_id is null then ['(all)'] else [segment, '(all)'] end) as segment,
     from windows.customer
-    where order_lines > 0
+    where lines > 0
 )
 select
     segment,

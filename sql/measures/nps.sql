@@ -2,23 +2,15 @@
 -- detractors. All sums are whole numbers, so the clustered error and the covariance of customers who answered in
 -- both windows come out exact.
 -- grain: segment
-with answers as (
+with scoped as (
     select
-        customer_id,
-        sum(case when month > $as_of - 3 then nps_promoters - nps_detractors else 0 end) as score,
-        sum(case when month > $as_of - 3 then nps_responses else 0 end) as responses,
-        sum(case when month <= $as_of - 3 then nps_promoters - nps_detractors else 0 end) as score_before,
-        sum(case when month <= $as_of - 3 then nps_responses else 0 end) as responses_before,
-    from facts.customer_month
-    where month between $as_of - 5 and $as_of and nps_responses > 0 and customer_id is not null
-    group by customer_id
-),
-scoped as (
-    select
-        answers.*,
-        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
-    from answers
-    left join staging.customers as customers on customers.customer_id = answers.customer_id
+        nps_score_t3m as score,
+        nps_responses_t3m as responses,
+        nps_score_t3m_before as score_before,
+        nps_responses_t3m_before as responses_before,
+        unnest([segment, '(all)']) as segment,
+    from windows.customer
+    where nps_responses_t3m + nps_responses_t3m_before > 0 and customer_id is not null
 )
 select
     segment,

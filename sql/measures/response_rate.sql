@@ -1,20 +1,10 @@
 -- Customers who answered any survey in the last three months, of those with an interaction. Few answers, or very different
 -- shares of answers in the segments, say that the scores may not speak for everybody.
 -- grain: segment
-with reached as (
-    select
-        customer_id,
-        sum(nps_responses + csat_responses + ces_responses) > 0 as answered,
-    from facts.customer_month
-    where month between $as_of - 2 and $as_of and interactions > 0 and customer_id is not null
-    group by customer_id
-),
-scoped as (
-    select
-        reached.answered,
-        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
-    from reached
-    left join staging.customers as customers on customers.customer_id = reached.customer_id
+with scoped as (
+    select answers_t3m > 0 as answered, unnest([segment, '(all)']) as segment
+    from windows.customer
+    where interactions_t3m > 0 and customer_id is not null
 ),
 rates as (
     select segment, count(*) as customers, count(*) filter (where answered) as answered

@@ -1,29 +1,21 @@
 -- Customers active in the last three months, in the three before, or in both; new and reactivated ones by their first
 -- active month in the whole history. Active means at least one order line with a positive amount.
 -- grain: segment
-with windows as (
+with scoped as (
     select
-        customer_id,
-        max(case when month > $as_of - 3 then 1 else 0 end) = 1 as active,
-        max(case when month > $as_of - 6 and month <= $as_of - 3 then 1 else 0 end) = 1 as active_before,
-        min(month) as first_month,
-    from facts.customer_month
-    where month <= $as_of and positive_lines > 0 and customer_id is not null
-    group by customer_id
-),
-scoped as (
-    select
-        windows.*,
-        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
-    from windows
-    left join staging.customers as customers on customers.customer_id = windows.customer_id
+        active_t3m as active,
+        active_t3m_before as active_before,
+        first_order_month,
+        unnest([segment, '(all)']) as segment,
+    from windows.customer
+    where first_order_month is not null and customer_id is not null
 )
 select
     segment,
     count(*) filter (where active_before) as base,
     count(*) filter (where active_before and active) as retained,
-    count(*) filter (where active and not active_before and first_month > $as_of - 3) as new,
-    count(*) filter (where active and not active_before and first_month <= $as_of - 3) as reactivated,
+    count(*) filter (where active and not active_before and first_order_month > $as_of - 3) as new,
+    count(*) filter (where active and not active_before and first_order_month <= $as_of - 3) as reactivated,
 from scoped
 group by segment
 order by segment

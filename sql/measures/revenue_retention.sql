@@ -1,34 +1,20 @@
 -- Net and gross revenue retention of the customers who were active in the six months before, and the growth of those
 -- active in both windows. Each is a ratio of sums over customers; residual_squares is the second pass of its error.
 -- grain: segment
-with windows as (
+with base as (
     select
-        customer_id,
-        sum(case when month > $as_of - 6 then revenue else 0 end) as revenue,
-        sum(case when month <= $as_of - 6 then revenue else 0 end) as revenue_before,
-        sum(case when month > $as_of - 6 then positive_lines else 0 end) > 0 as active,
-        sum(case when month <= $as_of - 6 then positive_lines else 0 end) > 0 as active_before,
-    from facts.customer_month
-    where month between $as_of - 11 and $as_of and order_lines > 0 and customer_id is not null
-    group by customer_id
-),
-base as (
-    select
-        customer_id,
-        active,
-        revenue,
-        revenue_before,
-        greatest(least(revenue, revenue_before), 0) as kept,
-        greatest(revenue_before, 0) as keepable,
-    from windows
-    where active_before
+        segment,
+        active_t6m as active,
+        revenue_t6m as revenue,
+        revenue_t6m_before as revenue_before,
+        greatest(least(revenue_t6m, revenue_t6m_before), 0) as kept,
+        greatest(revenue_t6m_before, 0) as keepable,
+    from windows.customer
+    where active_t6m_before
 ),
 scoped as (
-    select
-        base.*,
-        unnest([coalesce(customers.segment, '(unknown)'), '(all)']) as segment,
+    select active, revenue, revenue_before, kept, keepable, unnest([segment, '(all)']) as segment
     from base
-    left join staging.customers as customers on customers.customer_id = base.customer_id
 ),
 totals as (
     select

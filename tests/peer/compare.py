@@ -5,14 +5,16 @@
 
 Each lake is run with `cxroi run --period 2024-12`. DuckDB stages the same files by its own statement of the input
 contract, then runs the very text of `sql/facts`, `sql/windows` and `sql/measures`. All their rows must be equal: whole
-numbers and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention and NPS are also
-held against plain Python over the staged rows, which shares no SQL with the project.
+numbers and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention, NPS, first
+contact resolution and costs of acquisition and retention are also held against plain Python over the staged rows, which
+shares no SQL with the project.
 
 Prints a line a mismatch and a summary; exits with 1 on a mismatch, or if there was nothing to compare. `--keep DIR`
 leaves lake, configuration and output in DIR/<seed>. Needs the Python packages duckdb and pyarrow.
 """
 
 import argparse
+import csv
 import json
 import math
 import os
@@ -21,9 +23,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from calendar import monthrange
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -53,21 +57,29 @@ CONTRACT = {
     "product_id varchar, category varchar, quantity double, margin decimal(20,4), currency varchar",
     "customers": "customer_id varchar, segment varchar, acquired_at timestamp, acquisition_cost decimal(20,4), "
     "referred boolean",
+    "initiatives": "initiative varchar, starts_on date, ends_on date, cost_per_month decimal(20,4), "
+    "one_off_cost decimal(20,4)",
+    "control_totals": "month integer, revenue decimal(20,4)",
 }
 CONTRACT = {source: dict(column.split() for column in text.split(", ")) for source, text in CONTRACT.items()}
 SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
-TIME = {"interactions": "occurred_at", "sales": "ordered_at"}
+TIME = {"interactions": "occurred_at", "sales": "ordered_at", "customers": "acquired_at"}
+MONTH = {"interactions": "month", "sales": "month", "customers": "acquired_month"}
 REQUIRED = {
     "interactions": ["occurred_at"],
     "sales": ["order_id", "ordered_at", "amount"],
     "customers": ["customer_id"],
+    "initiatives": ["initiative", "starts_on"],
+    "control_totals": ["month", "revenue"],
 }
 IDENTITY = {"interactions": ["interaction_id"], "sales": ["order_id", "line_id"], "customers": ["customer_id"]}
+IDENTITY |= {"initiatives": ["initiative"], "control_totals": ["month"]}
 
 
 # A random lake.
 
 SECOND, HOUR = 10**9, 3600 * 10**9
+DAY = 24 * HOUR
 CENT, UNIT = Decimal("0.01"), Decimal(1)
 MONEY_TYPES = [  # the types that the files of a lake may have, and the smallest amount in them
     ([pa.decimal128(18, 2)], CENT),
@@ -112,10 +124,43 @@ def column(values, data_type):
     if pa.types.is_timestamp(data_type):
         size = {"ms": 10**6, "us": 1000, "ns": 1}[data_type.unit]
         values = [None if value is None else value // size for value in values]
+    elif pa.types.is_date(data_type):
+        values = [None if value is None else datetime.fromtimestamp(value // SECOND, ROME).date() for value in values]
     elif pa.types.is_floating(data_type) or pa.types.is_integer(data_type):
         read = float if pa.types.is_floating(data_type) else int
         values = [None if value is None else read(value) for value in values]
     return pa.array(values, data_type)
+
+
+def time_text(rng, at, data_type):
+    """A time as people write it: with an offset, in UTC without one, or a local date where the column holds dates."""
+    whole = datetime.fromtimestamp(at // SECOND, rng.choice([timezone.utc, ROME]))
+    if pa.types.is_date(data_type):
+        return whole.astimezone(ROME).date().isoformat()
+    digits = {"ms": 3, "us": 6, "ns": 9}[data_type.unit]
+    fraction = f".{at % SECOND:09}"[: digits + 1] if at % SECOND or rng.random() < 0.5 else ""
+    form = rng.choice(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+    if whole.tzinfo is ROME:
+        return f"{whole:{form}}{fraction}" + f"{whole:%z}"[:3] + rng.choice(["", ":"]) + f"{whole:%z}"[3:]
+    return f"{whole:{form}}{fraction}" + rng.choice(["Z", "", "+00:00"])
+
+
+def write_csv(rng, path, rows, types, columns, delimiter):
+    """Writes rows as text; an empty field is null."""
+
+    def text(name, value):
+        if value is None:
+            return ""
+        if name in TIME.values():
+            return time_text(rng, value, types[name][0])
+        if isinstance(value, bool):
+            return rng.choice([str(value), str(value).lower(), str(int(value))])
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+    with open(path, "w", encoding=rng.choice(["utf-8", "utf-8-sig"]), newline="") as file:
+        out = csv.writer(file, delimiter=delimiter, lineterminator=rng.choice(["\n", "\r\n"]))
+        out.writerow(columns)
+        out.writerows([text(name, row.get(name)) for name in columns] for row in rows)
 
 
 def write(rng, folder, rows, types, time=None):
@@ -131,16 +176,23 @@ def write(rng, folder, rows, types, time=None):
         cuts = sorted(rng.randint(0, len(rows)) for _ in range(rng.randint(0, 2)))
         for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, len(rows)])):
             parts[f"part-{number}"] = rows[first:last]
+    texts = [("csv", ","), ("csv", ";"), ("tsv", "\t")]
+    ending, delimiter = rng.choice(texts) if rng.random() < 0.2 else ("parquet", None)
+    named = [key for key, choices in types.items() if choices]
+    rng.shuffle(named)
     for name, part in parts.items():
+        path = folder / f"{name}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if ending != "parquet":
+            write_csv(rng, path, part, types, named, delimiter)
+            continue
         columns = {}
-        for key, choices in types.items():
+        for key in named:
             values = [row.get(key) for row in part]
             optional = key not in ("customer_id", "order_id", "ordered_at", "occurred_at", "amount")
             absent = optional and all(value is None for value in values) and rng.random() < 0.5
-            if choices and not absent:
-                columns[key] = column(values, rng.choice(choices))
-        path = folder / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
+            if not absent:
+                columns[key] = column(values, rng.choice(types[key]))
         pq.write_table(pa.table(columns), path, row_group_size=rng.choice([7, 1000]))
 
 
@@ -153,9 +205,55 @@ def with_copies(rng, rows, changes):
     return rows + copies
 
 
+def matters(rng, ids):
+    """Contacts that follow each other by about seven days, over the edges of months and after the reported one."""
+    close = [0, 1, 999, 1000, 10**6, HOUR]
+    for _ in range(rng.choice([0, 10, 60])):
+        customer, touchpoint = rng.choice(ids), rng.choice([None, "desk", "web"])
+        at = instant(rng, rng.randint(AS_OF - 3, AS_OF + 1))
+        for _ in range(rng.randint(1, 4)):
+            if at < start(AS_OF + 2):
+                yield customer, rng.choice([touchpoint] * 5 + [None]), at
+            week = 7 * DAY + rng.choice([-1, 1]) * rng.choice(close)
+            at += rng.choice([week, week, week, rng.choice(close), rng.randrange(20 * DAY)])
+
+
+def write_programmes(rng, path):
+    """Writes programmes around the last year as JSON or CSV, some of them twice."""
+    rows = []
+    for number in range(rng.randint(1, 6)):
+        first = date(2023, 10, 1) + timedelta(rng.randrange(500))
+        starts = rng.choice([first, first.replace(day=1), first.replace(day=monthrange(first.year, first.month)[1])])
+        ends = rng.choice([None, starts, starts + timedelta(rng.randint(-3, 400)), date(2024, rng.randint(1, 12), 1)])
+        row = {"initiative": f"é{number}", "starts_on": starts.isoformat(), "ends_on": ends and ends.isoformat()}
+        row["cost_per_month"] = rng.choice([None, 0, rng.randint(1, 9999), rng.randint(1, 10**6) / 100])
+        row["one_off_cost"] = rng.choice([None, rng.randint(1, 10**6) / 100])
+        rows += [row] * rng.choice([1, 1, 1, 2])
+    rng.shuffle(rows)
+    if path.suffix == ".csv":
+        return write_csv(rng, path, rows, {}, [*rows[0]], rng.choice([",", ";"]))
+    rows = [{name: value for name, value in row.items() if value is not None or rng.random() < 0.5} for row in rows]
+    lines = [json.dumps(row, ensure_ascii=rng.random() < 0.5) for row in rows]
+    array = path.suffix == ".json" and rng.random() < 0.6
+    path.write_text("[" + ",\n".join(lines) + "]" if array else "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_ledger(rng, path, first):
+    """Writes the ledger of some months, one of them perhaps twice, as CSV or Parquet; its months are texts or dates."""
+    months = [month for month in range(first, AS_OF + 2) if rng.random() < 0.8] or [AS_OF]
+    rows = [{"month": f"{month // 12}-{month % 12 + 1:02}", "revenue": money(rng, CENT, 9999)} for month in months]
+    days = rng.random() < 0.3
+    rows = [row | {"month": row["month"] + f"-{rng.randint(1, 28):02}"} if days else row for row in rows]
+    rows += rng.sample(rows, rng.randint(0, 1))
+    if path.suffix == ".csv":
+        return write_csv(rng, path, rows, {}, ["month", "revenue"], rng.choice([",", ";"]))
+    months = [date.fromisoformat(row["month"]) if days else row["month"] for row in rows]
+    pq.write_table(pa.table({"month": months, "revenue": [row["revenue"] for row in rows]}), path)
+
+
 def make_lake(rng, folder):
     """Writes a lake with its configuration; the parameters that the configuration makes of the SQL."""
-    first = AS_OF + 1 - rng.randint(3, 26)
+    first = AS_OF + 1 - rng.randint(3, 30)
     numeric, identified, busy = rng.random() < 0.3, rng.random() < 0.7, rng.uniform(0.05, 0.6)
     ids = [str(100 + n) if numeric else f"{rng.choice('cCé')}{n}" for n in range(rng.randint(5, 120))]
     text = [rng.choice([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])]
@@ -177,12 +275,13 @@ def make_lake(rng, folder):
         months = [(month, customer) for month in range(first, AS_OF + 1) for customer in [*ids, None]]
         return [visit for visit in months if rng.random() < busy for _ in range(rng.choice(often))]
 
-    # Both feeds reach the end of the reported month, and a little of the next.
+    # Sales reach the end of the reported month and a little of the next, interactions often do.
     ends = [start(AS_OF + 1) - rng.choice([1, SECOND, HOUR, 60 * HOUR])]
     ends += [start(AS_OF + 1) + rng.choice([0, 1, HOUR, 400 * HOUR]) for _ in range(rng.randint(1, 4))]
 
     types = {"customer_id": id_type, "order_id": text, "ordered_at": times, "amount": moneys, "margin": moneys}
     types |= {"category": text, "currency": text, "line_id": text if identified else []}
+    types |= {"margin": []} if rng.random() < 0.25 else {}
     refunders, margins = set(rng.sample(ids, len(ids) // 8 + 1)), rng.choice([0, 0.5, 1])
     sales = [(anyone(), f"e{n}", at, money(rng, unit), None, None, "EUR", None) for n, at in enumerate(ends)]
     for order, (month, customer) in enumerate(visits([1, 1, 2])):
@@ -209,6 +308,7 @@ def make_lake(rng, folder):
         consents = rng.choice([[None], [True, True, True, False, None]])
         types = {"customer_id": id_type, "occurred_at": times, "channel": text, "nps": scores, "service_cost": moneys}
         types |= {"consent": [pa.bool_()], "interaction_id": text if identified else []}
+        types |= {"touchpoint": text if rng.random() < 0.8 else []}
         seconds = rng.choice([pa.float64(), pa.int64(), pa.decimal128(12, 3), pa.decimal128(20, 6)])
         flags = ["escalated", "task_completed", "task_error", "task_abandoned"]
         more = {"csat": scores, "ces": scores, "pages_viewed": [rng.choice([pa.int32(), pa.int64(), pa.float64()])]}
@@ -232,7 +332,13 @@ def make_lake(rng, folder):
             step = rng.choice([0, 10**6, HOUR, -HOUR, *(24 * HOUR + more for more in (-(10**6), -1000, 0, 10**6))])
             return rng.choice(orders[customer]) - step
 
-        touches = [{"customer_id": anyone(), "occurred_at": at, "nps": rng.randint(0, 10)} for at in ends]
+        reached = ends[: rng.choice([1, 5, 5])]
+        touches = [{"customer_id": anyone(), "occurred_at": at, "nps": rng.randint(0, 10)} for at in reached]
+        # What is known ends in the look-ahead, at its end, or after it.
+        known = start(AS_OF + 1) + 7 * DAY
+        late = [-1000, 0, 1000, 10**6, HOUR, 30 * DAY, 200 * DAY]
+        late = [known + step for step in rng.sample(late, rng.randint(0, 2))]
+        touches += [{"customer_id": anyone(), "occurred_at": at} for at in late]
         touches = [row | {"consent": consents[0]} for row in touches]
         for n, (month, customer) in enumerate(visits([1, 1, 2, 4])):
             row = {"customer_id": customer, "occurred_at": touch_at(customer, month), "channel": sparse("phone")}
@@ -245,7 +351,12 @@ def make_lake(rng, folder):
             if rng.random() < 0.5:
                 row |= {"pages_viewed": rng.choice([0, 1, rng.randint(2, 40)]), "session_seconds": some_seconds(0.8)}
                 row["converted"] = sparse(rng.random() < 0.3, decided)
+            row["touchpoint"] = sparse(rng.choice(["desk", "web"]), 0.8)
             touches.append(row)
+        for n, (customer, touchpoint, at) in enumerate(matters(rng, ids)):
+            row = {"customer_id": customer, "touchpoint": touchpoint, "occurred_at": at, "nps": sparse(9, 0.1)}
+            row |= {"service_cost": abs(money(rng, unit, 30)), "interaction_id": sparse(f"s{n}", 0.5)}
+            touches.append(row | {"consent": rng.choice(consents)})
         early = [row for row in touches if row["occurred_at"] < begin]
         changes = {"nps": lambda: rng.randint(0, 10), "customer_id": anyone, "service_cost": lambda: Decimal(7)}
         changes |= {"csat": lambda: rng.choice([None, 0, 4]), "pages_viewed": lambda: rng.choice([None, 3])}
@@ -261,16 +372,30 @@ def make_lake(rng, folder):
         segments = rng.sample(["Retail", "b2b", "È", "", 'O\'Neil, "x"'], rng.randint(1, 4))
         known = [customer for customer in ids if rng.random() < 0.85] + ["999"]
         customers = [{"customer_id": customer, "segment": sparse(rng.choice(segments), 0.85)} for customer in known]
-        customers = [row | {"referred": sparse(rng.random() < 0.4, 0.8)} for row in customers]
-        changes = {"segment": lambda: rng.choice(segments), "referred": lambda: rng.choice([None, False, True])}
-        customers = with_copies(rng, customers, changes)
+        dated, priced = rng.choice([0, 0.7, 1]), rng.choice([0, 0.7, 1])
+        more = {"acquired_at": lambda: sparse(instant(rng, rng.randint(first - 12, AS_OF + 1)), dated)}
+        more |= {"acquisition_cost": lambda: sparse(money(rng, unit), priced)}
+        more |= {"referred": lambda: sparse(rng.random() < 0.4, 0.8)}
+        customers = [row | {name: value() for name, value in more.items()} for row in customers]
+        customers = with_copies(rng, customers, {"segment": lambda: rng.choice(segments), **more})
         types = {"customer_id": id_type, "segment": text, "referred": [pa.bool_()] if rng.random() < 0.8 else []}
+        types |= {"acquired_at": rng.choice([[pa.date32()], times]) if dated else []}
+        types |= {"acquisition_cost": moneys if priced else []}
         write(rng, folder / "customers", customers, types)
         sources.append("customers")
 
     lines = ['timezone = "Europe/Rome"', 'currency = "EUR"', 'output.url = "out/"', "guards.enabled = false"]
     lines += ["privacy.min_customers = 0", *(f'lake.{source} = "{source}/"' for source in sources)]
-    parameters = dict(PARAMETERS)
+    parameters = PARAMETERS | {"history_from": None}
+    if rng.random() < 0.2:
+        month = parameters["history_from"] = min(local_month(begin) + rng.randint(-2, 3), AS_OF)
+        lines.append(f'method.history_from = "{month // 12}-{month % 12 + 1:02}"')
+    for source, endings in (("initiatives", ["json", "jsonl", "csv"]), ("control_totals", ["csv", "parquet"])):
+        if rng.random() < 0.75:
+            path = folder / source / f"all.{rng.choice(endings)}"
+            path.parent.mkdir()
+            write_programmes(rng, path) if source == "initiatives" else write_ledger(rng, path, first)
+            lines.append(f'lake.{source} = "{source}/{rng.choice(["", path.name])}"')
     if rng.random() < 0.4:
         quantile = Decimal(rng.choice(["0.500000", "0.900000", "0.995000", "1.000000"]))
         parameters |= {"ces_higher_is_better": False, "winsor_quantile": quantile}
@@ -280,6 +405,11 @@ def make_lake(rng, folder):
 
 
 # The second engine.
+
+
+def utc(month):
+    """The start of a local month as DuckDB gives times."""
+    return datetime.fromtimestamp(start(month) // SECOND, timezone.utc).replace(tzinfo=None)
 
 
 def local_month(at):
@@ -292,57 +422,101 @@ def typed(source, name, found):
     kind = CONTRACT[source][name]
     if name not in found:
         return f"cast(null as {kind}) as {name}"
-    value = name
+    value, text = name, found[name] == "VARCHAR"
     if kind == "timestamp":
+        # A bare date is local, a text may say its offset, anything else without one is UTC.
+        local = f"timezone('UTC', timezone('Europe/Rome', try_cast({name} as timestamp)))"
         # Whole microseconds that have passed: DuckDB's own cast from nanoseconds rounds into the next month.
-        zoned = "WITH TIME ZONE" in found[name] or "TIMESTAMPTZ" in found[name]
-        value = f"timezone('UTC', {name})" if zoned else name
-        value = f"make_timestamp(epoch_ns({value}) // 1000)"
+        if text:
+            short = f"regexp_replace({name}, '([.][0-9]{{6}})[0-9]+', '\\1')"
+            offset = f"regexp_matches({name}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
+            value = f"case when length({name}) = 10 then {local} when {offset} then "
+            value += f"timezone('UTC', try_cast({short} as timestamptz)) else try_cast({short} as timestamp) end"
+        elif found[name] == "DATE":
+            value = local
+        else:
+            zoned = "WITH TIME ZONE" in found[name] or "TIMESTAMPTZ" in found[name]
+            value = f"timezone('UTC', {name})" if zoned else name
+            value = f"make_timestamp(epoch_ns({value}) // 1000)"
     elif name in SCALES:
         low, high = SCALES[name]
-        value = f"case when {name} between {low} and {high} and {name} = floor({name}) then {name} end"
+        number = f"try_cast({name} as double)"
+        value = f"case when {number} between {low} and {high} and {number} = floor({number}) then {number} end"
     elif kind == "varchar":
         value = f"nullif(cast({name} as varchar), '')"
+    elif name == "month":
+        day = f"cast(left({name} || '-01', 10) as date)" if text else name
+        value = f"year({day}) * 12 + month({day}) - 1"
     return f"try_cast({value} as {kind}) as {name}"
 
 
-def stage(engine, folder, source):
-    """Makes staging.<source>: typed, usable, each identity once a local month, from the first sale's month on."""
+def file_of(path):
+    """How DuckDB reads a file of a lake; CSV and JSON as texts."""
+    if path.suffix == ".parquet":
+        return f"read_parquet('{path}', hive_partitioning = false)"
+    if path.suffix.startswith(".json"):
+        names = ", ".join(f"{name}: 'varchar'" for name in CONTRACT["initiatives"])
+        return f"read_json('{path}', columns = {{{names}}})"
+    head = path.read_text(encoding="utf-8").splitlines()[0]
+    delimiter = next((mark for mark in "\t;" if mark in head), ",")
+    form = f"delim = '{delimiter}', quote = '\"', escape = '\"'"
+    return f"read_csv('{path}', {form}, header = true, all_varchar = true, hive_partitioning = false)"
+
+
+def stage(engine, folder, source, parameters):
+    """Makes staging.<source>: typed, usable, each identity once a local month, history and the look-ahead."""
     columns = CONTRACT[source]
     selects = ["select " + ", ".join(typed(source, name, {}) for name in columns) + " limit 0"]
-    for path in sorted((folder / source).rglob("*.parquet")):
-        file = f"read_parquet('{path}', hive_partitioning = false)"
+    for path in sorted(path for path in (folder / source).rglob("*") if path.is_file()):
+        file = file_of(path)
         found = dict(row[:2] for row in engine.execute(f"describe select * from {file}").fetchall())
         selects.append("select " + ", ".join(typed(source, name, found) for name in columns) + f" from {file}")
-    usable = [f"{name} is not null" for name in REQUIRED[source]]
-    usable += ["consent is distinct from false"] if "consent" in columns else []
-    time = TIME.get(source, "cast(null as timestamp)")
-    local = f"timezone('Europe/Rome', timezone('UTC', {time}))"
-    month = f"cast(year({local}) * 12 + month({local}) - 1 as integer)"
-    identity = ", ".join(IDENTITY[source])
+    readable = " and ".join(f"{name} is not null" for name in REQUIRED[source])
+    month, names = "", [*columns]
+    if source in TIME:
+        local = f"timezone('Europe/Rome', timezone('UTC', {TIME[source]}))"
+        month = f", cast(year({local}) * 12 + month({local}) - 1 as integer) as {MONTH[source]}"
+        names.append(MONTH[source])
+    engine.execute(f"""
+        create temporary table typed as select *{month} from ({' union all '.join(f'({select})' for select in selects)})
+        where {readable}""")
+    if source == "sales" and parameters["history_from"] is None:
+        parameters["history_from"] = engine.execute("select min(month) from typed").fetchone()[0]
+    if source == "interactions":
+        # The last row counts without consent too.
+        last, end = engine.execute("select max(occurred_at) from typed").fetchone()[0], utc(AS_OF + 1)
+        parameters["known_until"] = end if last is None else min(last, end + timedelta(7))
+    history = f"month between {parameters['history_from']} and {AS_OF}"
+    usable = {"sales": history, "interactions": "(" + history}.get(source, "true")
+    if source == "interactions":
+        usable += f" or month = {AS_OF + 1} and occurred_at <= '{parameters['known_until']}')"
+        usable += " and consent is distinct from false"
+    identity = ", ".join(IDENTITY[source] + ["month"] * (MONTH.get(source) == "month"))
     anonymous = " or ".join(f"{name} is null" for name in IDENTITY[source])
     order = ", ".join(f"{name} asc nulls last" for name in columns)
     engine.execute(f"""
         create table staging.{source} as
-        with typed as ({' union all '.join(f'({select})' for select in selects)}),
-        usable as (select *, {month} as month from typed where {' and '.join(usable)}),
-        numbered as (select *, row_number() over (partition by {identity}, month order by {order}) as copy from usable)
-        select {', '.join(columns)}, month from numbered where copy = 1 or {anonymous}""")
-    if source in TIME:
-        first = "(select min(month) from staging.sales)"
-        engine.execute(f"delete from staging.{source} where month > {AS_OF} or month < {first}")
+        with numbered as (
+            select *, row_number() over (partition by {identity} order by {order}) as copy
+            from typed where {usable})
+        select {', '.join(names)} from numbered where copy = 1 or {anonymous};
+        drop table typed""")
 
 
 def second_engine(folder, parameters):
     """DuckDB with the staged lake, and the facts and windows of the project's own SQL."""
     engine = duckdb.connect(config={"threads": 1})
     engine.execute("set timezone = 'UTC'; create schema staging; create schema facts; create schema windows")
-    engine.execute("create macro exact_sum(x) as fsum(x)")
-    for source in ("sales", "interactions", "customers"):
-        stage(engine, folder, source)
-    for layer in ("facts", "windows"):
-        for file in models(layer):
-            run_model(engine, f"create table {layer}.{file.stem} as {file.read_text()}", parameters)
+    engine.execute("set integer_division = true; create macro exact_sum(x) as fsum(x)")
+    for source in ("sales", "interactions", "customers", "initiatives", "control_totals"):
+        stage(engine, folder, source, parameters)
+    engine.execute("""
+        create table staging.contacts as select customer_id, touchpoint, occurred_at from staging.interactions
+        where service_cost is not null and customer_id is not null""")
+    # Contacts are looked ahead to; everything else ends with the reported month.
+    for file in sorted([*models("facts"), *models("windows")], key=lambda file: file.stem != "service_contact"):
+        run_model(engine, f"create table {file.parent.name}.{file.stem} as {file.read_text()}", parameters)
+        engine.execute(f"delete from staging.interactions where month > {AS_OF}")
     return engine
 
 
@@ -356,20 +530,53 @@ def run_model(engine, sql, parameters):
     return engine.execute(sql, {name: parameters[name] for name in names})
 
 
-def direct_numbers(engine):
+def resolution(times, known_until):
+    """First contacts that can be judged, of a customer at a touchpoint, and those of them that no other followed."""
+    week = timedelta(7)
+    judged = {at for at in times if utc(AS_OF - 2) <= at < utc(AS_OF + 1) and at + week <= known_until}
+    firsts = [at for at in judged if not any(at - week <= other < at for other in times)]
+    return len(firsts), sum(sum(at <= other <= at + week for other in times) == 1 for at in firsts)
+
+
+def programme_cost(starts, ends, monthly, once):
+    """What a programme costs in the last twelve months, day by day."""
+    cost = Fraction(0)
+    for month in range(AS_OF - 11, AS_OF + 1):
+        year, number = month // 12, month % 12 + 1
+        days = [date(year, number, day + 1) for day in range(monthrange(year, number)[1])]
+        cost += Fraction(monthly or 0) * sum(starts <= day <= (ends or day) for day in days) / len(days)
+        cost += Fraction(once or 0) * (starts in days)
+    return cost
+
+
+def direct_numbers(engine, parameters):
     """Published numbers, by (metric, window, segment), straight from the staged rows: Python sums, no SQL."""
-    lines, answers = defaultdict(list), defaultdict(list)
-    sales = engine.execute("select customer_id, month, amount from staging.sales").fetchall()
-    for customer, month, amount in sales:
+
+    def rows(columns, source):
+        return engine.execute(f"select {columns} from staging.{source}").fetchall()
+
+    lines, answers, matters = defaultdict(list), defaultdict(list), defaultdict(list)
+    came, service, judged = defaultdict(lambda: math.inf), Fraction(0), defaultdict(list)
+    for customer, month, amount in rows("customer_id, month, amount", "sales"):
         lines[customer].append((AS_OF - month, amount))
-    scores = engine.execute("select customer_id, month, nps from staging.interactions").fetchall()
-    for customer, month, nps in scores:
+        came[customer] = min(came[customer], month)
+    for customer, month, nps, cost in rows("customer_id, month, nps, service_cost", "interactions"):
         if customer is not None and nps is not None:
             answers[customer].append((AS_OF - month, (nps >= 9) - (nps <= 6)))
-    segment_of = dict(engine.execute("select customer_id, segment from staging.customers").fetchall())
-    history = AS_OF + 1 - min(month for _, month, _ in sales)
+        came[customer] = min(came[customer], month)
+        service += Fraction(cost or 0) * (month > AS_OF - 12)
+    for customer, touchpoint, at in rows("customer_id, touchpoint, occurred_at", "contacts"):
+        matters[customer, touchpoint].append(at)
+    for (customer, _), times in matters.items():
+        judged[customer].append(resolution(times, parameters["known_until"]))
+    segment_of, costs = dict(rows("customer_id, segment", "customers")), {}
+    for customer, month, cost in rows("customer_id, acquired_month, acquisition_cost", "customers"):
+        if cost is not None and AS_OF - 11 <= (came[customer] if month is None else month) <= AS_OF:
+            costs[customer] = Fraction(cost)
+    programmes = rows("starts_on, ends_on, cost_per_month, one_off_cost", "initiatives")
+    history = AS_OF + 1 - parameters["history_from"]
     members = defaultdict(set)
-    for customer in [*lines, *answers]:
+    for customer in [*lines, *answers, *costs, *judged]:
         members["(all)"].add(customer)
         if customer is not None:
             name = segment_of.get(customer)
@@ -423,6 +630,16 @@ def direct_numbers(engine):
         for window, first in (("T3M", 0), ("T3M_prev", 3)):
             scores = [score for customer in customers for age, score in answers[customer] if first <= age <= first + 2]
             put("nps", window, first + 3, 100 * sum(scores) / len(scores) if scores else None)
+        contacts = [counts for customer in customers & judged.keys() for counts in judged[customer]]
+        first, resolved = (sum(counts[part] for counts in contacts) for part in (0, 1))
+        put("first_contact_resolution", "T3M", 3, resolved / first if first else None)
+        won = [costs[customer] for customer in customers & costs.keys()]
+        put("cac", "T12M", 12, float(sum(won) / len(won)) if won else None)
+        if segment == "(all)":
+            stayed = len(active(customers, 0, 11) & active(customers, 12, 23))
+            cost = service + sum(programme_cost(*programme) for programme in programmes)
+            value = float(sum(won) / len(won) / (cost / stayed)) if won and stayed and cost > 0 else None
+            put("acquisition_to_retention_cost", "T12M", 24, value)
     return numbers
 
 
@@ -503,18 +720,22 @@ def compare(comparison, cxroi, seed, folder):
         rows = engine.execute(
             f"select metric, \"window\", segment, {value} from '{path}' where section in ('kpi', 'bridge')"
         )
-        published[table] = {row[:3]: row[3] for row in rows.fetchall()}
+        published[table] = defaultdict(set)
+        for *key, number in rows.fetchall():
+            published[table][*key].add(number)
         comparison.tables += 1
-    direct = direct_numbers(engine)
+    direct = direct_numbers(engine, parameters)
     metrics = {key[0] for key in direct}
     for key in sorted({key for key in published["estimates"] if key[0] in metrics} | direct.keys()):
-        want, found = direct.get(key), published["estimates"].get(key)
+        want, found = direct.get(key), published["estimates"].get(key, {None})
         if key not in published["estimates"] and not want:
             continue  # a segment without such rows is not published
         if isinstance(want, Decimal):
-            comparison.cell(seed, f"money {key}", published["money"].get(key), want)
+            for amount in published["money"].get(key, {None}):
+                comparison.cell(seed, f"money {key}", amount, want)
             want = float(want)
-        comparison.cell(seed, f"estimates {key}", found, want)
+        for value in found:
+            comparison.cell(seed, f"estimates {key}", value, want)
 
 
 def main():

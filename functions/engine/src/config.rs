@@ -47,6 +47,10 @@ pub struct Method {
     pub default_margin_rate: f64,
     /// The quantile of positive customer-month totals at which money is capped for inference.
     pub winsor_quantile: f64,
+    /// What money a year later is worth less, as a rate: 0.1.
+    pub annual_discount_rate: f64,
+    /// How far the analysed revenue may be from finance's ledger, as a share of it.
+    pub ledger_tolerance: f64,
     /// The first month of complete history; the month of the first sale where it is not set.
     pub history_from: Option<Month>,
     /// The zone of timestamps that name none.
@@ -125,6 +129,8 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     let method = Method {
         default_margin_rate: section.between("default_margin_rate", 0.35, 0.0, 1.0),
         winsor_quantile: section.between("winsor_quantile", 0.99, 0.5, 1.0),
+        annual_discount_rate: section.between("annual_discount_rate", 0.1, 0.0, 1.0),
+        ledger_tolerance: section.between("ledger_tolerance", 0.005, 0.0, 1.0),
         history_from: section.parsed::<Month>("history_from"),
         naive_timezone: section.zone("naive_timezone", chrono_tz::UTC),
         scores: [
@@ -170,8 +176,6 @@ const RESERVED: &[&str] = &[
     "method.csat_expectation",
     "method.ces_expectation",
     "method.inactivity_months",
-    "method.annual_discount_rate",
-    "method.ledger_tolerance",
     "privacy.max_share",
     "run.restate_months",
 ];

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
-use datafusion::prelude::{character_length, coalesce, date_part, floor, nullif, regexp_like};
+use datafusion::prelude::{character_length, coalesce, concat, date_part, floor, nullif, regexp_like};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result, suggestion};
@@ -27,6 +27,8 @@ pub struct Source {
     pub columns: &'static [Column],
     /// The column that decides the local month of a row; `None` for sources without one.
     pub time: Option<&'static str>,
+    /// Columns whose local months are columns of their own: `(acquired_at, acquired_month)`.
+    pub months: &'static [(&'static str, &'static str)],
     /// The columns that identify a row. Where all of them are present and not null, a second copy is dropped.
     pub identity: &'static [&'static str],
 }
@@ -57,6 +59,10 @@ pub enum Kind {
     Number,
     /// A duration in seconds, `DECIMAL(20, 6)`: kept to the microsecond, so that sums do not depend on their order.
     Seconds,
+    /// A local date.
+    Day,
+    /// A month, as year × 12 + (month - 1).
+    Month,
     /// True or false.
     Flag,
     /// A survey answer on the scale of this name.
@@ -91,7 +97,7 @@ const fn column(name: &'static str, kind: Kind, presence: Presence) -> Column {
     Column { name, kind, presence }
 }
 
-use Kind::{Flag, Instant, Money, Number, Seconds, Text, Whole};
+use Kind::{Day, Flag, Instant, Money, Number, Seconds, Text, Whole};
 use Presence::{Nullable, Optional, Required};
 
 /// All sources of the contract.
@@ -123,6 +129,7 @@ pub const SOURCES: &[Source] = &[
             column("consent", Flag, Optional),
         ],
         time: Some("occurred_at"),
+        months: &[("occurred_at", "month")],
         identity: &["interaction_id"],
     },
     Source {
@@ -140,6 +147,7 @@ pub const SOURCES: &[Source] = &[
             column("currency", Text, Optional),
         ],
         time: Some("ordered_at"),
+        months: &[("ordered_at", "month")],
         identity: &["order_id", "line_id"],
     },
     Source {
@@ -152,24 +160,50 @@ pub const SOURCES: &[Source] = &[
             column("referred", Flag, Optional),
         ],
         time: None,
+        months: &[("acquired_at", "acquired_month")],
         identity: &["customer_id"],
     },
-    // Read by later versions; a configuration may name them already.
-    Source { name: "initiatives", columns: &[], time: None, identity: &[] },
-    Source { name: "assignments", columns: &[], time: None, identity: &[] },
-    Source { name: "control_totals", columns: &[], time: None, identity: &[] },
+    Source {
+        name: "initiatives",
+        columns: &[
+            column("initiative", Text, Required),
+            column("starts_on", Day, Required),
+            column("ends_on", Day, Optional),
+            column("cost_per_month", Money, Optional),
+            column("one_off_cost", Money, Optional),
+        ],
+        time: None,
+        months: &[],
+        identity: &["initiative"],
+    },
+    Source {
+        name: "control_totals",
+        columns: &[column("month", Kind::Month, Required), column("revenue", Money, Required)],
+        time: None,
+        months: &[],
+        identity: &["month"],
+    },
+    // Read by later versions; a configuration may name it already.
+    Source { name: "assignments", columns: &[], time: None, months: &[], identity: &[] },
 ];
+
+impl Source {
+    /// Whether the source has no time: a run sees all of it.
+    pub fn is_dimension(&self) -> bool {
+        self.time.is_none() && !self.columns.is_empty()
+    }
+}
 
 /// The source of that name.
 pub fn source(name: &str) -> Option<&'static Source> {
     SOURCES.iter().find(|source| source.name == name)
 }
 
-/// The columns of clean rows: the contract's, and `month` for a source with a time.
+/// The columns of clean rows: the contract's, and the local months of some.
 pub(crate) fn schema(source: &Source) -> SchemaRef {
     let columns = source.columns.iter().map(|column| Field::new(column.name, column.kind.data_type(), true));
-    let month = source.time.map(|_| Field::new("month", DataType::Int32, true));
-    Arc::new(Schema::new(columns.chain(month).collect::<Vec<_>>()))
+    let months = source.months.iter().map(|(_, month)| Field::new(*month, DataType::Int32, true));
+    Arc::new(Schema::new(columns.chain(months).collect::<Vec<_>>()))
 }
 
 /// Instants are UTC microseconds.
@@ -182,6 +216,8 @@ impl Kind {
         match self {
             Text => DataType::Utf8View,
             Instant => instant_type(),
+            Day => DataType::Date32,
+            Kind::Month => DataType::Int32,
             Money => DataType::Decimal128(20, 4),
             Seconds => DataType::Decimal128(20, 6),
             Whole | Kind::Score => DataType::Int64,
@@ -194,6 +230,8 @@ impl Kind {
         match self {
             Text => "text",
             Instant => "a date and time",
+            Day => "a date",
+            Kind::Month => "a month, as 2024-12",
             Money => "an amount of money",
             Whole => "a whole number",
             Number => "a finite number",
@@ -204,7 +242,7 @@ impl Kind {
     }
 }
 
-/// Types the staged rows of a source: its contract columns, `month` (for a source with a time), `rejected` (why the
+/// Types the staged rows of a source: its contract columns, the local months of some, `rejected` (why the
 /// row cannot be used, or null) and `invalid_<score>`. With a `month`, only the rows of that local month before the
 /// instant beside it.
 ///
@@ -287,21 +325,18 @@ pub(crate) fn audited(
     typed.push(rejected.context(plan)?.alias("rejected"));
     typed.extend(invalid);
     let rows = staged.select(typed).context(plan)?;
-    let Some(time) = source.time else { return Ok(rows) };
-    let time = Expr::Column(ColumnName::from_name(time));
-    match month {
-        None => {
-            let local = cast(time, DataType::Timestamp(TimeUnit::Microsecond, Some(config.timezone.name().into())));
-            let year = cast(date_part(lit("year"), local.clone()), DataType::Int32);
-            let month = cast(date_part(lit("month"), local), DataType::Int32);
-            rows.with_column("month", year * lit(12) + month - lit(1)).context(plan)
-        }
-        Some((month, until)) => {
-            let from = time.clone().gt_eq(instant(month.start(config.timezone)));
-            let until = time.lt(instant(until));
-            rows.filter(from.and(until)).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan)
-        }
+    if let Some((time, (month, until))) = source.time.zip(month) {
+        let time = Expr::Column(ColumnName::from_name(time));
+        let within = time.clone().gt_eq(instant(month.start(config.timezone))).and(time.lt(instant(until)));
+        return rows.filter(within).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan);
     }
+    source.months.iter().try_fold(rows, |rows, (column, name)| {
+        let zone = DataType::Timestamp(TimeUnit::Microsecond, Some(config.timezone.name().into()));
+        let local = cast(Expr::Column(ColumnName::from_name(*column)), zone);
+        let year = cast(date_part(lit("year"), local.clone()), DataType::Int32);
+        let month = cast(date_part(lit("month"), local), DataType::Int32);
+        rows.with_column(name, year * lit(12) + month - lit(1)).context(plan)
+    })
 }
 
 /// A column's name without what people spell differently.
@@ -330,7 +365,7 @@ fn always_readable(found: &DataType, kind: Kind) -> bool {
         (Money, DataType::Decimal128(precision, scale)) => *scale <= 4 && *precision as i8 - scale <= 16,
         (Seconds, DataType::Decimal128(precision, scale)) => *scale <= 6 && *precision as i8 - scale <= 14,
         (Money | Seconds, _) => small_integer,
-        (Flag | Instant, found) => *found == kind.data_type(),
+        (Flag | Instant | Day | Kind::Month, found) => *found == kind.data_type(),
     }
 }
 
@@ -355,6 +390,8 @@ fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Resul
         // An empty text names nothing: as an id it would make one customer, or one order, of many.
         Text => nullif(try_cast(if is_text(found) { raw } else { try_cast(raw, DataType::Utf8) }, target), lit("")),
         Instant => return read_instant(raw, found, config),
+        Day => return read_day(raw, found, config),
+        Kind::Month => return read_month(raw, found, config),
         Whole if float => {
             let whole = raw.clone().eq(floor(raw.clone()));
             when(whole, try_cast(raw, target)).end().map_err(|_| "cannot be typed")?
@@ -393,6 +430,30 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
         }
         _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),
     })
+}
+
+fn read_day(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'static str> {
+    Ok(match found {
+        DataType::Timestamp(_, Some(_)) => {
+            let zone = DataType::Timestamp(TimeUnit::Microsecond, Some(config.timezone.name().into()));
+            try_cast(cast(raw, zone), DataType::Date32)
+        }
+        found if is_text(found) || found.is_temporal() => try_cast(raw, DataType::Date32),
+        _ => return Err("a date must be a date, or text as 2024-12-31"),
+    })
+}
+
+fn read_month(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'static str> {
+    let day = if is_text(found) {
+        let is_month = regexp_like(raw.clone(), lit("^[0-9]{4}-[0-9]{2}$"), None);
+        let first = concat(vec![raw.clone(), lit("-01")]);
+        let text = when(is_month, first).otherwise(raw).map_err(|_| "cannot be typed")?;
+        try_cast(text, DataType::Date32)
+    } else {
+        read_day(raw, found, config).map_err(|_| "a month must be text as 2024-12, or a date")?
+    };
+    let part = |name: &str| cast(date_part(lit(name), day.clone()), DataType::Int32);
+    Ok(part("year") * lit(12) + part("month") - lit(1))
 }
 
 /// A timestamp without zone, taken as local time of `zone`. A time that a clock change skips or repeats is the one

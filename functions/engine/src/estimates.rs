@@ -160,9 +160,9 @@ impl Row {
         Self { n: n.into(), customers: customers.into(), ..self }
     }
 
-    /// Says why there is no number.
+    /// Says why there is no number; what would have been said beside it goes too.
     pub(crate) fn without(self, status: Status) -> Self {
-        Self { status, estimate: None, exact: None, ..self }
+        Self { status, estimate: None, exact: None, flags: Vec::new(), ..self }
     }
 
     /// A count or amount of everything.
@@ -202,7 +202,7 @@ impl Row {
     pub(crate) fn suppressed_below(self, min_customers: i64) -> Self {
         match self.customers {
             Some(customers) if customers < min_customers => {
-                Self { n: None, customers: None, flags: Vec::new(), ..self.without(Status::Suppressed) }
+                Self { n: None, customers: None, ..self.without(Status::Suppressed) }
             }
             _ => self,
         }

@@ -1,24 +1,16 @@
-//! The lake: which objects a source has, what their footers say, and how SQL reads them.
+//! The lake: which objects a source has, and how SQL reads them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::{max, min, sum};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use chrono::{DateTime, Duration, Utc};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::TableType;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::DataFusionError;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -26,13 +18,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use url::Url;
 
 use crate::config::Config;
 use crate::contract;
 use crate::error::{Context, Error, Result};
+use crate::object::{Format, InputObject};
 use crate::store::{Location, Stores, heads};
 
 /// Every configured source with its objects, as they were when the lake was listed.
@@ -48,36 +39,17 @@ pub struct RawSource {
     pub(crate) location: Location,
     /// By key.
     pub(crate) objects: Vec<InputObject>,
+    format: Format,
     schema: SchemaRef,
     /// Columns that only the names of folders hold, as `currency=EUR`.
     folders: Vec<String>,
 }
 
-/// One input object: exactly what a run reads.
-#[derive(Debug, Clone)]
-pub struct InputObject {
-    pub(crate) meta: ObjectMeta,
-    /// Rows, from the footer.
-    pub(crate) rows: u64,
-    footer: ArrowReaderMetadata,
-}
-
-/// The instants that a column of time holds in an object, as far as the footer tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Span {
-    /// From the first to the last; no value is missing. `exact` unless widened because a zone is applied later.
-    Within { first: DateTime<Utc>, last: DateTime<Utc>, exact: bool },
-    /// There are no rows.
-    Empty,
-    /// The footer does not say.
-    Unknown,
-}
-
 impl Lake {
-    /// Lists every source and reads each footer once.
+    /// Lists every source and reads each head once.
     ///
     /// # Errors
-    /// [`Error::Input`] for a source without objects, a file that is not Parquet, types that cannot be united, and the
+    /// [`Error::Input`] for a source without objects, a file of no known format, types that cannot be united, and the
     /// same content under two keys.
     pub(crate) async fn open(config: &Config, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
         let mut sources = BTreeMap::new();
@@ -105,29 +77,32 @@ impl RawSource {
             if location.relative(&meta.location).split('/').any(|part| part.starts_with(['.', '_'])) {
                 continue;
             }
-            if !meta.location.as_ref().ends_with(".parquet") {
+            if !Format::is_known(meta.location.as_ref()) {
                 return Err(Error::Input(format!(
-                    "{name}: {} is not a .parquet file; move it out of the folder, or name the right folder in the configuration",
-                    location.name_of(&meta.location)
+                    "{name}: {} is not a {} file; move it out of the folder, or name the right folder in the configuration",
+                    location.name_of(&meta.location),
+                    Format::ENDINGS
                 )));
             }
             objects.push(meta);
         }
         if objects.is_empty() {
             return Err(Error::Input(format!(
-                "{name}: there is no .parquet file below {location}; check the path in the configuration"
+                "{name}: there is no file below {location} that ends in {}; check the path in the configuration",
+                Format::ENDINGS
             )));
         }
         let objects: Vec<InputObject> = futures::stream::iter(objects)
-            .map(|meta| read_footer(location.clone(), meta, Arc::clone(&cache)))
+            .map(|meta| InputObject::open(&location, meta, Arc::clone(&cache)))
             .buffered(16)
             .try_collect()
             .await?;
+        let format = same_format(name, &location, &objects)?;
         let schema = united(name, &location, &objects)?;
         refuse_copies(name, &location, &objects).await?;
         let folders = objects.iter().flat_map(|object| hive(&location, &object.meta.location)).map(|(key, _)| key);
         let folders: BTreeSet<String> = folders.filter(|key| schema.field_with_name(key).is_err()).collect();
-        Ok(Self { location, objects, schema, folders: folders.into_iter().collect() })
+        Ok(Self { location, objects, format, schema, folders: folders.into_iter().collect() })
     }
 
     /// Key, version and size: what makes two reads of an object the same.
@@ -139,7 +114,7 @@ impl RawSource {
 
     /// Whether an object has a column, in its rows or in its key.
     pub(crate) fn has_column(&self, object: &InputObject, name: &str) -> bool {
-        object.footer.schema().field_with_name(name).is_ok()
+        object.schema.field_with_name(name).is_ok()
             || hive(&self.location, &object.meta.location).iter().any(|(key, _)| key == name)
     }
 
@@ -155,6 +130,7 @@ impl RawSource {
         let folders = self.folders.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
         ObjectTable {
             store: self.location.base(),
+            format: self.format,
             schema: TableSchema::builder(Arc::clone(&self.schema))
                 .with_table_partition_cols(folders.collect::<Vec<_>>())
                 .build(),
@@ -199,88 +175,36 @@ fn percent_decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Reads a footer. A corrupt file may make the reader panic; the task keeps that to itself.
-async fn read_footer(location: Location, meta: ObjectMeta, cache: Arc<FileMetadataCache>) -> Result<InputObject> {
-    let name = location.name_of(&meta.location);
-    let task = tokio::spawn(async move {
-        let reader = DFParquetMetadata::new(location.store().as_ref(), &meta)
-            .with_metadata_size_hint(Some(64 * 1024))
-            .with_file_metadata_cache(Some(cache));
-        let footer = ArrowReaderMetadata::try_new(reader.fetch_metadata().await?, Default::default())?;
-        let rows = footer.metadata().file_metadata().num_rows().try_into().unwrap_or(0);
-        Ok(InputObject { meta, rows, footer })
-    });
-    let panicked = |_| DataFusionError::Execution("its footer makes no sense".to_owned());
-    task.await.map_err(panicked).flatten().map_err(|error| {
-        Error::Input(format!("{name} cannot be read as Parquet: {error}; write it again, or move it out of the folder"))
-    })
-}
-
-impl InputObject {
-    /// The first and the last instant of a column.
-    pub(crate) fn span(&self, column: &str, config: &Config) -> Span {
-        if self.rows == 0 {
-            return Span::Empty;
+/// One format for all objects; CSV is read by position, so that its columns must be the same everywhere.
+fn same_format(name: &str, location: &Location, objects: &[InputObject]) -> Result<Format> {
+    let first = &objects[0];
+    for object in objects {
+        let (one, other) = (location.name_of(&first.meta.location), location.name_of(&object.meta.location));
+        if object.format != first.format {
+            return Err(Error::Input(format!(
+                "{name}: {one} and {other} are not in the same format; write one of them again, or keep them in two folders"
+            )));
         }
-        self.known_span(column, config).ok().flatten().unwrap_or(Span::Unknown)
-    }
-
-    fn known_span(&self, column: &str, config: &Config) -> Result<Option<Span>, DataFusionError> {
-        let groups = self.footer.metadata().row_groups();
-        let Ok(field) = self.footer.schema().field_with_name(column) else { return Ok(None) };
-        let (slack, exact) = match field.data_type() {
-            DataType::Timestamp(_, Some(_)) => (Duration::zero(), true),
-            DataType::Timestamp(_, None) if config.method.naive_timezone == chrono_tz::UTC => (Duration::zero(), true),
-            DataType::Timestamp(_, None) | DataType::Date32 => (Duration::hours(27), false),
-            _ => return Ok(None),
-        };
-        let converter = StatisticsConverter::try_new(column, self.footer.schema(), self.footer.parquet_schema())?;
-        let nulls = converter.row_group_null_counts(groups)?;
-        let (first, last) = (micros(converter.row_group_mins(groups)?)?, micros(converter.row_group_maxes(groups)?)?);
-        if nulls.null_count() + first.null_count() + last.null_count() > 0 || sum(&nulls) != Some(0) {
-            return Ok(None);
+        if matches!(first.format, Format::Csv { .. }) && object.schema != first.schema {
+            return Err(Error::Input(format!(
+                "{name}: {one} and {other} do not have the same columns in the same order; write one of them again"
+            )));
         }
-        let ends = min(first.as_primitive::<Int64Type>()).zip(max(last.as_primitive::<Int64Type>()));
-        Ok(ends.and_then(|(first, last)| {
-            let first = DateTime::from_timestamp_micros(first)?.checked_sub_signed(slack)?;
-            let last = DateTime::from_timestamp_micros(last)?.checked_add_signed(slack)?;
-            Some(Span::Within { first, last, exact })
-        }))
     }
-}
-
-impl InputObject {
-    /// Whether the footer proves that a text column holds nothing but this value, or null.
-    pub(crate) fn holds_only(&self, column: &str, value: &str) -> bool {
-        let groups = self.footer.metadata().row_groups();
-        let Ok(converter) = StatisticsConverter::try_new(column, self.footer.schema(), self.footer.parquet_schema())
-        else {
-            return false;
-        };
-        let is_value = |ends: parquet::errors::Result<Arc<dyn Array>>| {
-            let ends = ends.ok().and_then(|ends| arrow::compute::cast(&ends, &DataType::Utf8).ok());
-            ends.is_some_and(|ends| ends.as_string::<i32>().iter().all(|end| end == Some(value)))
-        };
-        is_value(converter.row_group_mins(groups)) && is_value(converter.row_group_maxes(groups))
-    }
-}
-
-fn micros(instants: Arc<dyn Array>) -> Result<Arc<dyn Array>, DataFusionError> {
-    let instants = arrow::compute::cast(&instants, &contract::instant_type())?;
-    Ok(arrow::compute::cast(&instants, &DataType::Int64)?)
+    Ok(first.format)
 }
 
 /// One schema for all objects: the columns of any of them; differing types meet in a wider one.
 fn united(name: &str, location: &Location, objects: &[InputObject]) -> Result<SchemaRef> {
     let mut fields: Vec<(String, DataType, &InputObject)> = Vec::new();
     for object in objects {
-        for field in object.footer.schema().fields() {
+        for field in object.schema.fields() {
             let found = plain(field.data_type());
             match fields.iter_mut().find(|(known, ..)| known == field.name()) {
                 None => {
                     let alike = |known: &&(String, DataType, &InputObject)| {
                         contract::spelling(&known.0) == contract::spelling(field.name())
-                            && object.footer.schema().field_with_name(&known.0).is_err()
+                            && object.schema.field_with_name(&known.0).is_err()
                     };
                     if let Some((known, _, first)) = fields.iter().find(alike) {
                         return Err(Error::Input(format!(
@@ -350,8 +274,8 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
 
 /// The same rows twice under two keys would double all money: refuse them.
 async fn refuse_copies(name: &str, location: &Location, objects: &[InputObject]) -> Result<()> {
-    let mut alike: HashMap<(u64, u64), Vec<&InputObject>> = HashMap::new();
-    for object in objects.iter().filter(|object| object.rows > 0) {
+    let mut alike: HashMap<(u64, Option<u64>), Vec<&InputObject>> = HashMap::new();
+    for object in objects.iter().filter(|object| object.has_rows()) {
         alike.entry((object.meta.size, object.rows)).or_default().push(object);
     }
     for group in alike.into_values().filter(|group| group.len() > 1) {
@@ -378,19 +302,20 @@ async fn refuse_copies(name: &str, location: &Location, objects: &[InputObject])
     Ok(())
 }
 
-/// Parquet objects as a table: an explicit list, so that no cache of listings can be stale.
+/// Objects of one format as a table: an explicit list, so that no cache of listings can be stale.
 #[derive(Debug)]
 pub(crate) struct ObjectTable {
     store: Url,
+    format: Format,
     schema: TableSchema,
     files: Vec<PartitionedFile>,
 }
 
 impl ObjectTable {
-    /// Objects that we wrote, which have no columns in their keys.
+    /// Parquet that we wrote, which has no columns in its keys.
     pub(crate) fn of(store: Url, schema: SchemaRef, objects: impl IntoIterator<Item = ObjectMeta>) -> Self {
         let files = objects.into_iter().map(PartitionedFile::new_from_meta).collect();
-        Self { store, schema: TableSchema::from(schema), files }
+        Self { store, format: Format::Parquet, schema: TableSchema::from(schema), files }
     }
 }
 
@@ -418,13 +343,14 @@ impl TableProvider for ObjectTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let reader = self.format.reader();
+        let source = reader.file_source(self.schema.clone());
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(self.store.as_str())?, source)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        ParquetFormat::default().create_physical_plan(state, config).await
+        reader.create_physical_plan(state, config).await
     }
 }

@@ -15,6 +15,7 @@ pub mod lake;
 mod measures;
 pub mod models;
 pub mod month;
+mod object;
 pub mod plan;
 mod publish;
 mod report;
@@ -47,6 +48,7 @@ pub use crate::store::{Location, Stores};
 use crate::error::Context as _;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
+use crate::plan::MonthPlan;
 use crate::session::View;
 
 /// The version that facts, runs and publications are stamped with.
@@ -155,14 +157,15 @@ impl Engine {
         if let Some(record) = records.last() {
             plan::confirm_closed(self, &plan, record)?;
         }
-        let snapshot = snapshot::take(self).await?;
+        let look_ahead = self.look_ahead(&plan).await?;
+        let snapshots = snapshot::take(self).await?;
         let mut outside = BTreeMap::new();
         for name in plan.feeds.keys() {
             outside.insert(*name, plan::outside(self, &plan, name, now).await?);
         }
-        let ledgers = report::reconcile(&plan, &records, &outside, &snapshot)?;
+        let ledgers = report::reconcile(&plan, &records, &outside, &snapshots)?;
 
-        let run_id = publish::run_id(self, &plan, &records, &snapshot, &ledgers);
+        let run_id = publish::run_id(self, &plan, &records, look_ahead.as_ref(), &snapshots, &ledgers);
         let period = plan.period.to_string();
         let outcome = |pointer, published, repaired| Outcome {
             period: plan.period,
@@ -180,9 +183,11 @@ impl Engine {
             return Err(Error::Conflict(period));
         }
         progress(Progress::Measuring);
-        let session = report::session(self, plan.period, &records, &snapshot, &run_id).await?;
-        let rows = report::estimates(self, &plan, &session, &records, &ledgers).await?;
-        let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshot: &snapshot };
+        let reported = report::reported(&plan, &records);
+        let facts = records.iter().chain(&look_ahead);
+        let session = report::session(self, &reported, facts, &snapshots, &run_id).await?;
+        let rows = report::estimates(self, &plan, &reported, &session, &records, &ledgers).await?;
+        let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshots: &snapshots };
         match run.publish(before, &rows, &ledgers, now).await {
             Ok(pointer) => Ok(outcome(pointer, true, 0)),
             // Whoever won published something: if it is the same, there is nothing left to do.
@@ -191,6 +196,15 @@ impl Engine {
                 _ => Err(Error::Conflict(lost)),
             },
             Err(error) => Err(error),
+        }
+    }
+
+    /// What is known of the days after the reported month.
+    async fn look_ahead(&self, plan: &Plan) -> Result<Option<Record>> {
+        match &plan.look_ahead {
+            Some(MonthPlan { record: Some(record), .. }) => Ok(Some(record.clone())),
+            Some(days) => rollup::roll_up(self, days, self.cores).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -235,13 +249,13 @@ impl Engine {
     pub async fn analyst(&self, now: DateTime<Utc>) -> Result<Analyst> {
         let session = self.session(self.cores);
         self.view(None).register(&session, |_, _| true).await?;
-        let mut as_of = None;
+        let mut parameters = session::parameters(&self.config, None);
         match self.plan(None, now).await {
             Ok(plan) => {
-                as_of = Some(plan.period);
-                let records: Vec<Record> = plan.months.into_iter().filter_map(|month| month.record).collect();
-                report::register_facts(self, &session, &records).await?;
-                let parameters = session::parameters(&self.config, as_of);
+                let records: Vec<Record> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
+                let look_ahead = plan.look_ahead.as_ref().and_then(|days| days.record.as_ref());
+                report::register_facts(self, &session, records.iter().chain(look_ahead)).await?;
+                parameters = session::parameters(&self.config, Some(&report::reported(&plan, &records)));
                 for model in self.models.layer("windows").filter(|_| !records.is_empty()) {
                     let view = session::plan_model(&session, model, &parameters).await?.into_view();
                     session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
@@ -260,7 +274,7 @@ impl Engine {
             let table = ObjectTable::of(self.output.base(), schema, objects);
             session::register(&session, "roi", name, Arc::new(table))?;
         }
-        Ok(Analyst { session, parameters: session::parameters(&self.config, as_of) })
+        Ok(Analyst { session, parameters })
     }
 
     /// What can be checked of the whole lake: a name, a claim, and a query for what breaks it. First the rows of each

@@ -7,6 +7,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 
 use crate::config::Config;
+use crate::contract::{self, Source};
 use crate::error::{Error, Result};
 use crate::store::Stores;
 
@@ -61,11 +62,12 @@ impl Model {
     /// of that month, and what the plan does not know of cannot make a month stale.
     fn check_references(&self) -> Result<()> {
         let layer = self.name.split('/').next().unwrap_or_default();
+        let is_dimension = |table: &str| contract::source(table).is_some_and(Source::is_dimension);
         let known = |schema: &str, table: &str| match layer {
             "staging" => schema == "raw",
             "facts" => schema == "staging" && matches!(table, "interactions" | "sales"),
-            "windows" => schema == "facts" || (schema, table) == ("staging", "customers"),
-            "measures" => matches!(schema, "facts" | "windows") || (schema, table) == ("staging", "customers"),
+            "windows" => schema == "facts" || schema == "staging" && is_dimension(table),
+            "measures" => matches!(schema, "facts" | "windows") || schema == "staging" && is_dimension(table),
             _ => true,
         };
         for table in self.references()? {
@@ -73,8 +75,10 @@ impl Model {
                 let may = match layer {
                     "staging" => "a staging file reads raw.<source> only",
                     "facts" => "a fact file reads staging.interactions and staging.sales only",
-                    "windows" => "a window file reads facts.<table> and staging.customers only",
-                    _ => "a measure reads facts.<table>, windows.<table> and staging.customers only",
+                    "windows" => "a window file reads facts.<table> and the staging of sources without a time only",
+                    _ => {
+                        "a measure reads facts.<table>, windows.<table> and the staging of sources without a time only"
+                    }
                 };
                 return Err(Error::Input(format!("{} ({}) reads `{table}`; {may}", self.name, self.origin)));
             }

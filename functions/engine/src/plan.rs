@@ -11,17 +11,23 @@ use futures::{StreamExt, TryStreamExt};
 use crate::Engine;
 use crate::contract::{Presence, SOURCES, Source};
 use crate::error::{Context, Error, Result};
-use crate::lake::{InputObject, Span};
 use crate::month::Month;
+use crate::object::{InputObject, Span};
 use crate::rollup::Record;
 use crate::rows::Rows;
 use crate::session::{self, View};
 
 /// The version of what the facts' columns mean. Raise it when the same SQL would be read differently.
-pub(crate) const FACTS_FORMAT: u32 = 2;
+pub(crate) const FACTS_FORMAT: u32 = 3;
 
 /// How long before a month's end a feed's last row may lie for the month to count as complete.
 const FEED_SILENCE: Duration = Duration::days(3);
+
+/// How far after the reported month a repeated contact still counts.
+const LOOK_AHEAD: Duration = Duration::days(7);
+
+/// The facts that are made of the days after the reported month, from the feed that they are about.
+const LOOKED_AHEAD: (&str, &str) = ("service_contact", "interactions");
 
 /// What a run will do.
 #[derive(Debug)]
@@ -34,6 +40,10 @@ pub struct Plan {
     pub(crate) history_is_set: bool,
     /// Every month from the start of history to the reported one.
     pub months: Vec<MonthPlan>,
+    /// The days after the reported month, if anything is known of them.
+    pub(crate) look_ahead: Option<MonthPlan>,
+    /// The last interaction that is known, or the end of the look-ahead.
+    pub(crate) known_until: DateTime<Utc>,
     /// The sources with a time, by name.
     pub feeds: BTreeMap<&'static str, Feed>,
     /// Why the month is not closed, where a run was asked for all the same.
@@ -52,6 +62,8 @@ pub struct MonthPlan {
     /// The finished facts, if they are there.
     pub record: Option<Record>,
     objects: BTreeSet<(String, usize)>,
+    /// The only fact table that is made.
+    pub(crate) only: Option<&'static str>,
 }
 
 /// A source with a time.
@@ -88,15 +100,20 @@ impl MonthPlan {
 impl MonthPlan {
     /// The files that the month's rollup reads, for people; the first few of many.
     pub(crate) fn files(&self, engine: &Engine) -> String {
-        const NAMED: usize = 5;
         let sources = &engine.lake.sources;
         let name = |(raw, position): &(String, usize)| {
             sources[raw].location.name_of(&sources[raw].objects[*position].meta.location)
         };
-        let files: Vec<String> = self.objects.iter().take(NAMED).map(name).collect();
-        let more = self.objects.len() - files.len();
-        files.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+        some(self.objects.iter().map(name).collect())
     }
+}
+
+/// Names of files for people: the first few of many.
+fn some(mut files: Vec<String>) -> String {
+    const NAMED: usize = 5;
+    let more = files.len().saturating_sub(NAMED);
+    files.truncate(NAMED);
+    files.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 /// Plans a run at the instant `now`, for a month or for the last closed one.
@@ -132,19 +149,41 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
         .map(|month| {
             let (feeds, settings) = (&feeds, &settings);
             async move {
-                let objects = objects(engine, feeds, month);
+                let objects = objects(engine, feeds.values(), month);
                 let end = month.end(zone);
                 let until = end.min(now + Duration::microseconds(1));
                 let fingerprint = fingerprint(engine, settings, &objects, (until < end).then_some(now));
                 let record = Record::load(engine, month, &fingerprint).await?;
-                Ok::<_, Error>(MonthPlan { month, fingerprint, until, record, objects })
+                Ok::<_, Error>(MonthPlan { month, fingerprint, until, record, objects, only: None })
             }
         })
         .buffered(16)
         .try_collect()
         .await?;
     let history_is_set = engine.config.method.history_from.is_some();
-    Ok(Plan { period, history_start, history_is_set, months, feeds, incomplete })
+    let end = period.end(zone);
+    let known_until = feeds.get(LOOKED_AHEAD.1).map_or(end, |feed| feed.last.min(end + LOOK_AHEAD));
+    let look_ahead = look_ahead(engine, &feeds, &settings, period + 1, known_until).await?;
+    Ok(Plan { period, history_start, history_is_set, months, look_ahead, known_until, feeds, incomplete })
+}
+
+/// The days after the reported month, up to and with `known_until`; `None` if nothing is known of them.
+async fn look_ahead(
+    engine: &Engine,
+    feeds: &BTreeMap<&'static str, Feed>,
+    settings: &str,
+    month: Month,
+    known_until: DateTime<Utc>,
+) -> Result<Option<MonthPlan>> {
+    let (table, source) = LOOKED_AHEAD;
+    let Some(feed) = feeds.get(source).filter(|_| known_until >= month.start(engine.config.timezone)) else {
+        return Ok(None);
+    };
+    let objects = objects(engine, [feed], month);
+    let until = known_until + Duration::microseconds(1);
+    let fingerprint = fingerprint(engine, settings, &objects, Some(until));
+    let record = Record::load(engine, month, &fingerprint).await?;
+    Ok(Some(MonthPlan { month, fingerprint, until, record, objects, only: Some(table) }))
 }
 
 /// An instant as people of the zone write it.
@@ -242,7 +281,7 @@ async fn feed(
         && let Some((first, last)) = exact_ends(spans)
         && last <= now
     {
-        let rows = engine.lake.sources[raw].objects.iter().map(|object| object.rows).sum();
+        let rows = engine.lake.sources[raw].objects.iter().filter_map(|object| object.rows).sum();
         return Ok(Feed { first, last, rows, column, reads });
     }
     let sql = format!(
@@ -250,7 +289,11 @@ async fn feed(
          max({time}) filter (where rejected is null and {time} <= $now) as last from audit.{}",
         source.name
     );
-    let context = || format!("cannot read {}", source.name);
+    let context = || {
+        let files = reads.iter().filter_map(|raw| engine.lake.sources.get(raw));
+        let files = files.flat_map(|raw| raw.objects.iter().map(|object| raw.location.name_of(&object.meta.location)));
+        format!("cannot read {} from {}", source.name, some(files.collect()))
+    };
     let now = datafusion::common::ScalarValue::TimestampMicrosecond(Some(now.timestamp_micros()), Some("UTC".into()));
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(vec![("now", now)]));
     let ends = Rows::collect(ends.context(context)?).await.context(context)?;
@@ -268,7 +311,7 @@ fn every_object_has_its_columns(engine: &Engine, source: &Source, staged: &Logic
     for column in source.columns.iter().filter(|column| column.presence != Presence::Optional) {
         let Some((raw, name)) = session::passes_through(staged, column.name) else { continue };
         let Some(raw) = engine.lake.sources.get(&raw) else { continue };
-        if let Some(object) = raw.objects.iter().find(|object| object.rows > 0 && !raw.has_column(object, &name)) {
+        if let Some(object) = raw.objects.iter().find(|object| object.has_rows() && !raw.has_column(object, &name)) {
             return Err(Error::Input(format!(
                 "{}: {} has no column `{name}`, though other files of the source have; write it again with the column",
                 source.name,
@@ -292,10 +335,10 @@ fn exact_ends(spans: &[Span]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 }
 
 /// The objects that hold, or may hold, a row of the month.
-fn objects(engine: &Engine, feeds: &BTreeMap<&'static str, Feed>, month: Month) -> BTreeSet<(String, usize)> {
+fn objects<'a>(engine: &Engine, feeds: impl IntoIterator<Item = &'a Feed>, month: Month) -> BTreeSet<(String, usize)> {
     let zone = engine.config.timezone;
     let mut objects = BTreeSet::new();
-    for feed in feeds.values() {
+    for feed in feeds {
         if let Some((raw, spans)) = &feed.column {
             let touches = |span: &Span| match span {
                 Span::Within { first, last, .. } => Month::of(*first, zone) <= month && month <= Month::of(*last, zone),
@@ -333,7 +376,7 @@ fn settings(engine: &Engine) -> String {
     text
 }
 
-/// `open_at` is the instant of the run for a month that is not over: its facts end there.
+/// `open_at` is where the facts of a month end that does not count as a whole: not over, or only looked ahead to.
 fn fingerprint(
     engine: &Engine,
     settings: &str,
@@ -376,8 +419,10 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
             match *span {
                 Span::Empty => {}
                 Span::Within { first, last, .. } if start <= first && last < end && last <= now => {}
-                Span::Within { last, .. } if last < start => counts.before += object.rows,
-                Span::Within { first, last, .. } if first >= end && last <= now => counts.after += object.rows,
+                Span::Within { last, .. } if last < start => counts.before += object.rows.unwrap_or(0),
+                Span::Within { first, last, .. } if first >= end && last <= now => {
+                    counts.after += object.rows.unwrap_or(0)
+                }
                 _ => {
                     unclear.insert(object.meta.location.clone());
                 }

@@ -16,7 +16,7 @@ use crate::estimates::{self, Row};
 use crate::plan::{Outside, Plan};
 use crate::report::Ledger;
 use crate::rollup::{Record, content, parquet_writer};
-use crate::snapshot::Snapshot;
+use crate::snapshot::Snapshots;
 use crate::store::Location;
 use crate::{Engine, VERSION};
 
@@ -47,7 +47,7 @@ pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) run_id: String,
     pub(crate) records: &'a [Record],
-    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) snapshots: &'a Snapshots,
 }
 
 fn pointer_of(output: &Location, period: &str) -> Location {
@@ -66,19 +66,21 @@ pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<
     Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
 }
 
-/// The identity of a run: the facts up to the reported month, the customers, the measures, the settings, the version.
+/// The identity of a run: the facts up to the reported month and what was looked ahead to, the snapshots, the measures, the settings, the version.
 pub(crate) fn run_id(
     engine: &Engine,
     plan: &Plan,
     records: &[Record],
-    snapshot: &Snapshot,
+    look_ahead: Option<&Record>,
+    snapshots: &Snapshots,
     ledgers: &BTreeMap<String, Ledger>,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
     let config = &engine.config;
     let settings = format!(
-        "{VERSION} {} {} {} {:?} {} {} {:?}",
+        "{VERSION} {} {} {} {} {:?} {} {} {:?}",
         plan.period,
+        plan.known_until,
         config.timezone,
         config.currency,
         config.method,
@@ -87,7 +89,7 @@ pub(crate) fn run_id(
         plan.incomplete
     );
     hasher.update(settings.as_bytes());
-    for record in records {
+    for record in records.iter().chain(look_ahead) {
         for (name, table) in &record.tables {
             hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
         }
@@ -97,7 +99,7 @@ pub(crate) fn run_id(
         let Outside { undated, before, future, after: _ } = ledger.outside;
         hasher.update(format!("\n{name} {:?} {undated} {before} {future}", ledger.counts).as_bytes());
     }
-    hasher.update(format!("\n{snapshot:?}").as_bytes());
+    hasher.update(format!("\n{snapshots:?}").as_bytes());
     for model in engine.models.layer("windows").chain(engine.models.layer("measures")) {
         hasher.update(format!("\n{} {}", model.name, content(model.sql.as_bytes())).as_bytes());
     }
@@ -208,7 +210,7 @@ impl Run<'_> {
                 json!({"name": model.name, "origin": model.origin, "hash": content(model.sql.as_bytes())})
             }).collect::<Vec<_>>(),
             "facts": self.records,
-            "customers": self.snapshot,
+            "snapshots": self.snapshots,
             "rows": ledgers,
             "statuses": statuses,
             "files": files,

@@ -14,11 +14,12 @@ use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
 use crate::lake::{ObjectTable, readable};
-use crate::month::Month;
 use crate::plan::{Outside, Plan};
 use crate::rollup::{Counts, FactTable, Facts, Record};
 use crate::rows::{Money, Rows};
-use crate::snapshot::Snapshot;
+
+use crate::session::Reported;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::heads;
 use crate::{Engine, measures, session};
 
@@ -60,7 +61,7 @@ pub(crate) fn reconcile(
     plan: &Plan,
     records: &[Record],
     outside: &BTreeMap<&'static str, Outside>,
-    snapshot: &Snapshot,
+    snapshots: &Snapshots,
 ) -> Result<BTreeMap<String, Ledger>> {
     let mut ledgers = BTreeMap::new();
     for (name, feed) in &plan.feeds {
@@ -75,9 +76,9 @@ pub(crate) fn reconcile(
         }
         ledgers.insert((*name).to_owned(), ledger);
     }
-    if let Some(counts) = &snapshot.counts {
-        ledgers
-            .insert("customers".to_owned(), Ledger { read: counts.rows, counts: counts.clone(), ..Ledger::default() });
+    for (name, Snapshot { counts, .. }) in snapshots {
+        let ledger = Ledger { read: counts.rows, counts: counts.clone(), ..Ledger::default() };
+        ledgers.insert((*name).to_owned(), ledger);
     }
     for (name, ledger) in &ledgers {
         let counts = &ledger.counts;
@@ -126,42 +127,50 @@ impl Counts {
     }
 }
 
-/// A session that sees the months' facts, the windows that end with `period`, and the customers of the snapshot.
+/// A session that sees the months' facts, the windows that end with `period`, and the snapshots.
 pub(crate) async fn session(
     engine: &Engine,
-    period: Month,
-    records: &[Record],
-    snapshot: &Snapshot,
+    reported: &Reported,
+    records: impl IntoIterator<Item = &Record>,
+    snapshots: &Snapshots,
     run_id: &str,
 ) -> Result<SessionContext> {
     let session = engine.session(engine.cores);
     register_facts(engine, &session, records).await?;
-    let customers = contract::source("customers").expect("a source of the contract");
-    match &snapshot.table {
-        Some(table) => register_objects(engine, &session, "staging", "customers", [table]).await?,
-        None => {
-            session::register(&session, "staging", "customers", Arc::new(EmptyTable::new(contract::schema(customers))))?
+    for source in contract::SOURCES.iter().filter(|source| source.is_dimension()) {
+        match snapshots.get(source.name) {
+            Some(Snapshot { table, .. }) => register_objects(engine, &session, "staging", source.name, [table]).await?,
+            None => {
+                let empty = EmptyTable::new(contract::schema(source));
+                session::register(&session, "staging", source.name, Arc::new(empty))?;
+            }
         }
     }
-    windows(engine, period, &session, run_id).await?;
+    windows(engine, reported, &session, run_id).await?;
     Ok(session)
 }
 
 /// Makes the tables of `sql/windows` as of the reported month, once for all measures that read them.
-async fn windows(engine: &Engine, period: Month, session: &SessionContext, run_id: &str) -> Result<()> {
+async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext, run_id: &str) -> Result<()> {
+    let parameters = session::parameters(&engine.config, Some(reported));
     for model in engine.models.layer("windows") {
         let name = model.name.trim_start_matches("windows/");
-        let parameters = session::parameters(&engine.config, Some(period));
         let planned = session::plan_model(session, model, &parameters).await?;
         let table = Facts::collect(model, planned).await?;
-        let table = table.put(engine, format!("facts/windows/{name}/period={period}/{run_id}.parquet")).await?;
+        let table =
+            table.put(engine, format!("facts/windows/{name}/period={}/{run_id}.parquet", reported.period)).await?;
         register_objects(engine, session, "windows", name, [&table]).await?;
     }
     Ok(())
 }
 
 /// Registers `facts.*` over the months' objects.
-pub(crate) async fn register_facts(engine: &Engine, session: &SessionContext, records: &[Record]) -> Result<()> {
+pub(crate) async fn register_facts(
+    engine: &Engine,
+    session: &SessionContext,
+    records: impl IntoIterator<Item = &Record>,
+) -> Result<()> {
+    let records: Vec<&Record> = records.into_iter().collect();
     for model in engine.models.layer("facts") {
         let name = model.name.trim_start_matches("facts/");
         let tables: Vec<&FactTable> = records.iter().filter_map(|record| record.tables.get(name)).collect();
@@ -214,14 +223,24 @@ pub(crate) async fn written_schema(engine: &Engine, object: &ObjectMeta) -> Resu
 pub(crate) async fn estimates(
     engine: &Engine,
     plan: &Plan,
+    reported: &Reported,
     session: &SessionContext,
     records: &[Record],
     ledgers: &BTreeMap<String, Ledger>,
 ) -> Result<Vec<Row>> {
-    let history = history(plan, records);
-    let mut rows = measures::all(engine, plan.period, history, session).await?;
-    rows.extend(quality(history, ledgers));
+    let mut rows = measures::all(engine, reported, session).await?;
+    rows.extend(quality(reported.history(), ledgers));
     rows.extend(caps(engine, session).await?);
+    if rows.iter().any(|row| row.flags.contains(&measures::NOT_RECONCILED)) {
+        let flag = |row: Row| {
+            if row.unit == "money" && !row.flags.contains(&measures::NOT_RECONCILED) {
+                row.flag(measures::NOT_RECONCILED)
+            } else {
+                row
+            }
+        };
+        rows = rows.into_iter().map(flag).collect();
+    }
     if plan.incomplete.is_some() {
         rows = rows.into_iter().map(|row| row.flag("incomplete")).collect();
     }
@@ -231,22 +250,30 @@ pub(crate) async fn estimates(
     Ok(rows)
 }
 
-/// Months from the start of history to the reported one, both counted. History starts with the first month that has a
-/// usable sale, unless the configuration says; a footer may know of an earlier one that was rejected.
-fn history(plan: &Plan, records: &[Record]) -> i32 {
+/// What the report is about. History starts with the first month that has a usable sale, unless the configuration says; a
+/// footer may know of an earlier one that was rejected.
+pub(crate) fn reported<'a>(plan: &Plan, records: impl IntoIterator<Item = &'a Record>) -> Reported {
     let has_sale = |record: &Record| record.sources.get("sales").is_some_and(|counts| counts.used > 0);
-    let empty = records.iter().take_while(|record| !plan.history_is_set && !has_sale(record)).count();
-    i32::try_from(records.len() - empty).unwrap_or(i32::MAX)
+    let empty = records.into_iter().take_while(|record| !plan.history_is_set && !has_sale(record)).count();
+    let history_from = plan.history_start + i32::try_from(empty).unwrap_or(i32::MAX);
+    Reported { period: plan.period, history_from, known_until: plan.known_until }
 }
 
 fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
     let row = |metric, unit| Row::new("quality", metric, unit, "census").window("ALL");
-    let total = |get: fn(&Ledger) -> u64| ledgers.values().map(get).sum::<u64>() as f64;
-    let mut rows = vec![
-        row("history_months", "months").census(f64::from(history)),
-        row("rejected_rows", "rows").census(total(Ledger::rejected)),
-        row("duplicate_rows", "rows").census(total(|ledger| ledger.counts.duplicate)),
-    ];
+    let mut rows = vec![row("history_months", "months").census(f64::from(history))];
+    type Count = fn(&Ledger) -> u64;
+    let duplicates: Count = |ledger| ledger.counts.duplicate;
+    for (metric, count) in [("rejected_rows", Ledger::rejected as Count), ("duplicate_rows", duplicates)] {
+        rows.push(row(metric, "rows").census(ledgers.values().map(count).sum::<u64>() as f64));
+        for source in contract::SOURCES.iter().filter(|source| !source.columns.is_empty()) {
+            let row = Row { outcome: Some(source.name), ..row(metric, "rows") };
+            rows.push(match ledgers.get(source.name) {
+                Some(ledger) => row.census(count(ledger) as f64),
+                None => row.without(Status::NotApplicable),
+            });
+        }
+    }
     for (score, metric) in [("nps", "invalid_nps"), ("csat", "invalid_csat"), ("ces", "invalid_ces")] {
         let row = row(metric, "rows").score(score);
         rows.push(match ledgers.get("interactions") {

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::Engine;
 use crate::contract::{SOURCES, Source};
 use crate::error::{Context, Error, Result};
-use crate::lake::InputObject;
 use crate::models::Model;
 use crate::month::Month;
+use crate::object::InputObject;
 use crate::plan::MonthPlan;
 use crate::rows::{Money, Rows};
 use crate::session::{self, View};
@@ -122,11 +122,13 @@ pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize
 async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
     let view = engine.view(Some((plan.month, plan.until)));
     let sources = SOURCES.iter().filter(|source| source.time.is_some() && engine.config.lake.contains_key(source.name));
+    let models = engine.models.layer("facts");
+    let models = models.filter(|model| plan.only.is_none_or(|only| model.name.strip_prefix("facts/") == Some(only)));
     let (session, sources) =
         counted(engine, view, partitions, sources.collect(), |raw, object| plan.reads(engine, raw, object)).await?;
     let parameters = session::parameters(&engine.config, None);
     let mut tables = BTreeMap::new();
-    for model in engine.models.layer("facts") {
+    for model in models {
         let name = model.name.trim_start_matches("facts/").to_owned();
         let planned = session::plan_model(&session, model, &parameters).await?;
         let facts = Facts::collect(model, planned).await?;

@@ -21,9 +21,10 @@ use crate::config::Config;
 use crate::contract::{self, SOURCES, Source};
 use crate::error::{Context, Result};
 use crate::exact_sum::exact_sum;
-use crate::lake::{InputObject, Lake};
+use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
+use crate::object::InputObject;
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -95,8 +96,26 @@ pub(crate) async fn plan_model(session: &SessionContext, model: &Model, paramete
 /// The values of the parameters by name.
 pub(crate) type Parameters = Vec<(&'static str, ScalarValue)>;
 
-/// The parameters that every model may name. `$as_of` only exists where a month is reported.
-pub(crate) fn parameters(config: &Config, as_of: Option<Month>) -> Parameters {
+/// What a report is about: `$as_of`, `$history_from` and `$known_until` of the models.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reported {
+    /// The reported month.
+    pub(crate) period: Month,
+    /// The first month of complete history.
+    pub(crate) history_from: Month,
+    /// What happened after this instant is not known, or not looked at.
+    pub(crate) known_until: DateTime<Utc>,
+}
+
+impl Reported {
+    /// Months of history up to the reported one, both counted.
+    pub(crate) fn history(&self) -> i32 {
+        self.period.0 - self.history_from.0 + 1
+    }
+}
+
+/// The parameters that models may name; those of a report only exist where there is one.
+pub(crate) fn parameters(config: &Config, reported: Option<&Reported>) -> Parameters {
     // Six decimals of a rate are exact in both worlds.
     let rate = |rate: f64| ScalarValue::Decimal128(Some((rate * 1e6).round() as i128), 7, 6);
     let ces_higher_is_better = config.method.scores.iter().all(|score| score.name != "ces" || score.higher_is_better);
@@ -106,7 +125,14 @@ pub(crate) fn parameters(config: &Config, as_of: Option<Month>) -> Parameters {
         ("winsor_quantile", rate(config.method.winsor_quantile)),
         ("ces_higher_is_better", ScalarValue::from(ces_higher_is_better)),
     ];
-    parameters.extend(as_of.map(|month| ("as_of", ScalarValue::from(month.0))));
+    if let Some(Reported { period, history_from, known_until }) = reported {
+        let known_until = ScalarValue::TimestampMicrosecond(Some(known_until.timestamp_micros()), Some("UTC".into()));
+        parameters.extend([
+            ("as_of", ScalarValue::from(period.0)),
+            ("history_from", ScalarValue::from(history_from.0)),
+            ("known_until", known_until),
+        ]);
+    }
     parameters
 }
 
@@ -162,8 +188,13 @@ impl View<'_> {
         if source.columns.iter().any(|column| column.name == "consent") {
             rows = rows.filter(named("consent").is_not_false())?;
         }
-        let columns: Vec<Expr> =
-            source.columns.iter().map(|column| column.name).chain(source.time.map(|_| "month")).map(named).collect();
+        let columns: Vec<Expr> = source
+            .columns
+            .iter()
+            .map(|column| column.name)
+            .chain(source.months.iter().map(|(_, month)| *month))
+            .map(named)
+            .collect();
         if identified && self.unique {
             // Of rows with the same identity, the one that sorts first by all columns stays, whatever the file order.
             let order = source.columns.iter().map(|column| named(column.name).sort(true, false)).collect();

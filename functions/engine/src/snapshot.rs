@@ -1,31 +1,43 @@
-//! The customers as a run saw them: one immutable object, so that what was published can be computed again.
+//! The sources without a time, as a run saw them: immutable objects, so that what was published can be computed again.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::contract;
+use crate::contract::{SOURCES, Source};
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
 use crate::plan::FACTS_FORMAT;
 use crate::rollup::{self, Counts, FactTable, Facts};
+use crate::rows::Rows;
 use crate::{Engine, session};
 
-/// The customers of a run. Empty for a lake without them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// One source of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The object, by content.
-    pub table: Option<FactTable>,
+    pub table: FactTable,
     /// What became of the source's rows.
-    pub counts: Option<Counts>,
+    pub counts: Counts,
 }
 
-/// Takes the snapshot, or finds the one that was taken of the same objects.
-pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
-    let source = contract::source("customers").expect("a source of the contract");
-    if !engine.config.lake.contains_key(source.name) {
-        return Ok(Snapshot::default());
+/// The snapshots of a run by source: those that are configured.
+pub type Snapshots = BTreeMap<&'static str, Snapshot>;
+
+/// Takes the snapshots, or finds those that were taken of the same objects.
+pub(crate) async fn take(engine: &Engine) -> Result<Snapshots> {
+    let mut snapshots = BTreeMap::new();
+    for source in SOURCES.iter().filter(|source| source.is_dimension() && engine.config.lake.contains_key(source.name))
+    {
+        snapshots.insert(source.name, of(engine, source).await?);
     }
-    let staging = engine.models.get("staging/customers")?;
+    Ok(snapshots)
+}
+
+async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
+    let name = source.name;
+    let staging = engine.models.get(&format!("staging/{name}"))?;
     let mut hasher = blake3::Hasher::new();
     let Config { timezone, method, .. } = engine.config.as_ref();
     let naive = method.naive_timezone;
@@ -37,36 +49,54 @@ pub(crate) async fn take(engine: &Engine) -> Result<Snapshot> {
             hasher.update(format!("raw.{name} {}\n", raw.version(object)).as_bytes());
         }
     }
-    let record = engine.output.join(&format!("snapshots/records/customers/{}.json", &hasher.finalize().to_hex()[..32]));
+    let record = engine.output.join(&format!("snapshots/records/{name}/{}.json", &hasher.finalize().to_hex()[..32]));
     if let Some((bytes, _)) = record.get().await? {
         let damaged =
-            |error| Error::Input(format!("{record} is damaged ({error}); delete it, customers are then read again"));
+            |error| Error::Input(format!("{record} is damaged ({error}); delete it, {name} are then read again"));
         return serde_json::from_slice(&bytes).map_err(damaged);
     }
 
     let (session, mut counts) =
         rollup::counted(engine, engine.view(None), engine.cores, vec![source], |_, _| true).await?;
-    let reserved = "select count(*) as rows from staging.customers where segment in ('(all)', '(unknown)')";
-    let context = || "cannot read customers".to_owned();
-    let reserved = session::read_only(&session, reserved).await.context(context)?;
-    if crate::rows::Rows::collect(reserved).await.context(context)?.count("rows", 0)? > 0 {
-        return Err(Error::Input(
-            "customers: `(all)` and `(unknown)` cannot be names of segments; rename them in sql/staging/customers.sql"
-                .to_owned(),
-        ));
+    let counts = counts.remove(name).expect("counted above");
+    // Of two customers with one id, one stays and the other is counted; a programme or a ledger has no second version.
+    if name != "customers" && counts.conflicting > 0 {
+        return Err(Error::Input(format!(
+            "{name}: {} rows repeat a {} with different content; keep one of each",
+            counts.conflicting,
+            source.identity.join(", ")
+        )));
     }
+    let (sql, problem) = match name {
+        "customers" => (
+            "select segment as name from staging.customers where segment in ('(all)', '(unknown)')",
+            "cannot be the name of a segment; rename it in sql/staging/customers.sql",
+        ),
+        "initiatives" => (
+            "select initiative as name from staging.initiatives where ends_on < starts_on",
+            "ends before it starts; correct its dates",
+        ),
+        _ => ("select '' as name where false", ""),
+    };
+    let context = || format!("cannot read {name}");
+    let found = session::read_only(&session, sql).await.context(context)?;
+    let found = Rows::collect(found).await.context(context)?;
+    if found.len() > 0 {
+        return Err(Error::Input(format!("{name}: `{}` {problem}", found.text("name", 0)?.unwrap_or_default())));
+    }
+    let identity = source.identity.join(", ");
     let model = Model {
         name: staging.name.clone(),
-        sql: "-- grain: customer_id\nselect * from staging.customers order by customer_id".to_owned(),
+        sql: format!("-- grain: {identity}\nselect * from staging.{name} order by {identity}"),
         origin: staging.origin.clone(),
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
-    let customers = Facts::collect(&model, planned).await?;
+    let facts = Facts::collect(&model, planned).await?;
     for (_, raw) in reads {
         raw.unchanged(&raw.objects).await?;
     }
-    let key = format!("snapshots/customers/{}.parquet", rollup::content(&customers.bytes));
-    let snapshot = Snapshot { table: Some(customers.put(engine, key).await?), counts: counts.remove(source.name) };
+    let key = format!("snapshots/{name}/{}.parquet", rollup::content(&facts.bytes));
+    let snapshot = Snapshot { table: facts.put(engine, key).await?, counts };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;
     Ok(snapshot)
 }

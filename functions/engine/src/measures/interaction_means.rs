@@ -4,7 +4,7 @@ use stats::ratio::ratio;
 
 use super::{Scope, Sums};
 use crate::error::Result;
-use crate::estimates::{MEAN, Row};
+use crate::estimates::{MEAN, Row, Status};
 
 /// The metrics with their unit and method, and the score that each is about.
 const METRICS: [(&str, &str, &str, Option<&str>); 7] = [
@@ -18,6 +18,8 @@ const METRICS: [(&str, &str, &str, Option<&str>); 7] = [
 ];
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
+    // Where no contact has a cost, nobody knows what serving costs.
+    let costs_are_known = sums.of_all("cost_per_contact")?.integer("denominator")? > 0;
     let mut rows = Vec::new();
     for (metric, unit, method, score) in METRICS {
         let sums = sums.of(metric)?;
@@ -25,6 +27,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
             .window("T3M")
             .of(sums.integer("denominator")?, sums.integer("customers")?);
         let row = Row { score, ..row }.statistic(ratio(&sums.ratio()?), scope.guard(MEAN))?;
+        let row = if metric == "cost_to_serve" && !costs_are_known { row.without(Status::InsufficientN) } else { row };
         rows.push(scope.needs(3, row));
     }
     Ok(rows)

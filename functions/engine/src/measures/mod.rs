@@ -1,13 +1,17 @@
 //! The measures. Each lives in two rooms of the same name: `sql/measures/<name>.sql` makes the sums, the module here
 //! finishes them with `stats`.
 
+mod acquisition_to_retention_cost;
 mod average_order_value;
 mod bridge;
 mod conversion;
 mod coverage;
+mod customer_acquisition_cost;
 mod earned_growth;
+mod first_contact_resolution;
 mod interaction_means;
 mod interaction_shares;
+mod lifetime_value;
 mod multi_category_rate;
 mod nps;
 mod repeat_rate;
@@ -15,6 +19,7 @@ mod response_rate;
 mod retained_revenue;
 mod retention;
 mod revenue;
+mod revenue_reconciliation;
 mod revenue_retention;
 
 use std::collections::BTreeMap;
@@ -26,42 +31,54 @@ use stats::ratio::{RatioSums, ScoreSums};
 use crate::Engine;
 use crate::error::{Context, Result};
 use crate::estimates::{ALL, Guard, Row, Status};
-use crate::month::Month;
 use crate::rows::{Money, Rows};
-use crate::session;
+use crate::session::{self, Reported};
 
 type Finish = fn(&Scope, &Sums) -> Result<Vec<Row>>;
 
-/// A measure: the name of both its rooms, the feed that it needs, and what finishes it.
-const MEASURES: &[(&str, &str, Finish)] = &[
-    ("nps", "interactions", nps::finish),
-    ("revenue", "sales", revenue::finish),
-    ("bridge", "sales", bridge::finish),
-    ("revenue_retention", "sales", revenue_retention::finish),
-    ("retention", "sales", retention::finish),
-    ("retained_revenue", "sales", retained_revenue::finish),
-    ("repeat_rate", "sales", repeat_rate::finish),
-    ("multi_category_rate", "sales", multi_category_rate::finish),
-    ("average_order_value", "sales", average_order_value::finish),
-    ("earned_growth", "sales", earned_growth::finish),
-    ("interaction_shares", "interactions", interaction_shares::finish),
-    ("interaction_means", "interactions", interaction_means::finish),
-    ("response_rate", "interactions", response_rate::finish),
-    ("conversion", "interactions", conversion::finish),
-    ("coverage", "interactions", coverage::finish),
+/// A measure: the name of both its rooms, the sources that it needs, and what finishes it.
+const MEASURES: &[(&str, &[&str], Finish)] = &[
+    ("nps", &["interactions"], nps::finish),
+    ("revenue", &["sales"], revenue::finish),
+    ("bridge", &["sales"], bridge::finish),
+    ("revenue_retention", &["sales"], revenue_retention::finish),
+    ("retention", &["sales"], retention::finish),
+    ("retained_revenue", &["sales"], retained_revenue::finish),
+    ("repeat_rate", &["sales"], repeat_rate::finish),
+    ("multi_category_rate", &["sales"], multi_category_rate::finish),
+    ("average_order_value", &["sales"], average_order_value::finish),
+    ("earned_growth", &["sales"], earned_growth::finish),
+    ("interaction_shares", &["interactions"], interaction_shares::finish),
+    ("interaction_means", &["interactions"], interaction_means::finish),
+    ("response_rate", &["interactions"], response_rate::finish),
+    ("conversion", &["interactions"], conversion::finish),
+    ("coverage", &["interactions"], coverage::finish),
+    ("first_contact_resolution", &["interactions"], first_contact_resolution::finish),
+    ("customer_acquisition_cost", &["customers"], customer_acquisition_cost::finish),
+    ("acquisition_to_retention_cost", &["customers"], acquisition_to_retention_cost::finish),
+    ("revenue_reconciliation", &["control_totals"], revenue_reconciliation::finish),
+    ("lifetime_value", &["interactions", "customers"], lifetime_value::finish),
 ];
 
-/// Runs every measure on the session's facts, `history` months of which end with the reported one.
-pub(crate) async fn all(engine: &Engine, period: Month, history: i32, session: &SessionContext) -> Result<Vec<Row>> {
-    let scope = Scope { history, guards: engine.config.guards };
-    let parameters = session::parameters(&engine.config, Some(period));
+/// The flag of money that differs from finance's ledger by more than the tolerance.
+pub(crate) const NOT_RECONCILED: &str = "not_reconciled";
+
+/// Runs every measure on the session's facts.
+pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionContext) -> Result<Vec<Row>> {
+    let scope = Scope {
+        history: reported.history(),
+        guards: engine.config.guards,
+        annual_discount_rate: engine.config.method.annual_discount_rate,
+        ledger_tolerance: engine.config.method.ledger_tolerance,
+    };
+    let parameters = session::parameters(&engine.config, Some(reported));
     let mut rows = Vec::new();
-    for (name, feed, finish) in MEASURES {
+    for (name, sources, finish) in MEASURES {
         let model = engine.models.get(&format!("measures/{name}"))?;
         let planned = session::plan_model(session, model, &parameters).await?;
         let context = || format!("sql/{}.sql ({})", model.name, model.origin);
         let sums = Rows::collect(planned).await.context(context)?;
-        let applicable = engine.config.lake.contains_key(*feed);
+        let applicable = sources.iter().all(|source| engine.config.lake.contains_key(*source));
         let mut segments: BTreeMap<String, Option<usize>> = BTreeMap::from([(ALL.to_owned(), None)]);
         for row in 0..sums.len() {
             segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
@@ -83,6 +100,8 @@ pub(crate) struct Scope {
     /// Months from the start of history to the reported one, both counted.
     history: i32,
     guards: bool,
+    annual_discount_rate: f64,
+    ledger_tolerance: f64,
 }
 
 impl Scope {
@@ -117,6 +136,17 @@ impl Sums<'_> {
         self.row.map_or(Ok(Money::default()), |row| self.rows.money(name, row))
     }
 
+    /// The rows of the segment, where a measure has several.
+    fn each(&self) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for row in 0..self.rows.len() {
+            if self.rows.text("segment", row)?.as_ref() == Some(&self.segment) {
+                found.push(Self { rows: self.rows, row: Some(row), segment: self.segment.clone() });
+            }
+        }
+        Ok(found)
+    }
+
     /// The sums of one metric, where a measure has several rows a segment.
     fn of(&self, metric: &str) -> Result<Self> {
         let mut row = None;
@@ -127,6 +157,11 @@ impl Sums<'_> {
             }
         }
         Ok(Self { rows: self.rows, row, segment: self.segment.clone() })
+    }
+
+    /// The same of everybody.
+    fn of_all(&self, metric: &str) -> Result<Self> {
+        Self { rows: self.rows, row: None, segment: ALL.to_owned() }.of(metric)
     }
 
     /// What `proportion::wilson_clustered` and the like need, in columns of these names.

@@ -1,0 +1,187 @@
+//! Sources that are not Parquet, and the small sources beside the feeds: programmes and finance's ledger.
+
+use arrow::array::RecordBatch;
+use engine::Error;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use tests::{CONFIG, Lake, NOW, instant};
+
+async fn estimates(lake: &Lake, config: &str) -> engine::Result<Vec<Value>> {
+    lake.open(config).await?.run(None, instant(NOW), &|_| {}).await?;
+    let summary = lake.get("out/summaries/latest/summary.json").await.expect("a summary");
+    let summary: Value = serde_json::from_slice(&summary).expect("valid JSON");
+    Ok(summary["estimates"].as_array().expect("estimates").clone())
+}
+
+fn find<'a>(rows: &'a [Value], metric: &str) -> &'a Value {
+    rows.iter().find(|row| row["metric"] == metric && row["segment"] == "(all)").expect("the metric")
+}
+
+async fn refused(lake: &Lake, config: &str, parts: &[&str]) {
+    let error = estimates(lake, config).await.expect_err("must be refused").to_string();
+    for part in parts {
+        assert!(error.contains(part), "`{part}` is not in: {error}");
+    }
+}
+
+/// The same lake with every file written again.
+async fn rewritten(ending: &str, write: fn(&RecordBatch) -> Vec<u8>) -> Lake {
+    let (from, to) = (Lake::seven_months().await, Lake::default());
+    for key in from.keys("").await {
+        let bytes = from.get(&key).await.unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
+            to.put(&key.replace("parquet", ending), write(&batch.unwrap())).await;
+        }
+    }
+    to
+}
+
+#[tokio::test]
+async fn csv_and_json_give_the_numbers_of_parquet() {
+    let want = estimates(&Lake::seven_months().await, CONFIG).await.unwrap();
+    assert!(find(&want, "revenue")["value"].as_f64().unwrap() > 0.0);
+    let csv = |batch: &RecordBatch| {
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        let mut writer = arrow::csv::WriterBuilder::new().with_delimiter(b';').build(&mut bytes);
+        writer.write(batch).unwrap();
+        drop(writer);
+        bytes
+    };
+    let lines = |batch: &RecordBatch| {
+        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+        writer.into_inner()
+    };
+    let array = |batch: &RecordBatch| {
+        let mut writer = arrow::json::ArrayWriter::new(Vec::new());
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+        writer.into_inner()
+    };
+    let writers: [(&str, fn(&RecordBatch) -> Vec<u8>); 3] = [("csv", csv), ("jsonl", lines), ("json", array)];
+    for (ending, write) in writers {
+        let found = estimates(&rewritten(ending, write).await, CONFIG).await.unwrap();
+        assert_eq!(found, want, "{ending}");
+    }
+}
+
+/// A sales-only lake in CSV.
+const CSV_SALES: &str = "currency = 'EUR'\nlake.sales = 'sales.csv'\noutput.url = 'out/'\nprivacy.min_customers = 0";
+
+#[tokio::test]
+async fn quotes_line_ends_and_empty_fields_of_csv_are_understood() {
+    let lake = Lake::default();
+    lake.put(
+        "sales.csv",
+        "customer_id,order_id,ordered_at,amount,category\r\n\
+         ann,1,2024-12-30 10:00:00,10.10,\"a, \"\"b\"\"\r\nand c\"\r\n\
+         ,2,2024-12-30 11:00:00,1.01,\r\n",
+    )
+    .await;
+    let rows = estimates(&lake, CSV_SALES).await.unwrap();
+    assert_eq!(
+        (&find(&rows, "revenue")["amount"], &find(&rows, "revenue")["customers"]),
+        (&"11.1100".into(), &1.into())
+    );
+    assert_eq!(find(&rows, "rejected_rows")["value"], 0.0);
+    assert_eq!(find(&rows, "multi_category_rate")["status"], "ok");
+}
+
+#[tokio::test]
+async fn csv_that_cannot_be_told_apart_is_refused() {
+    for (text, parts) in [
+        ("customer_id,order_id,ordered_at,amount\nann,1,2024-12-30,10,20\n", ["sales.csv", "line 2"]),
+        (
+            "customer_id,amount,ordered_at,amount\nann,1,2024-12-30,10\n",
+            ["sales.csv", "two columns are called `amount`"],
+        ),
+        ("\n", ["sales.csv", "names no columns"]),
+    ] {
+        let lake = Lake::default();
+        lake.put("sales.csv", text).await;
+        refused(&lake, CSV_SALES, &parts).await;
+    }
+    let lake = Lake::default();
+    let config = CSV_SALES.replace("sales.csv", "sales/");
+    lake.put("sales/a.csv", "customer_id,order_id,ordered_at,amount\nann,1,2024-12-30,10\n").await;
+    lake.put("sales/b.csv", "customer_id,order_id,amount,ordered_at\nann,2,10,2024-12-30\n").await;
+    refused(&lake, &config, &["sales/a.csv", "sales/b.csv", "the same columns in the same order"]).await;
+}
+
+/// The seven months with a ledger and two programmes.
+fn with(extra: &str) -> String {
+    CONFIG.replace("customers = \"customers/\"", &format!("customers = \"customers/\", {extra}"))
+}
+
+#[tokio::test]
+async fn money_that_the_ledger_does_not_confirm_is_flagged() {
+    let lake = Lake::seven_months().await;
+    let december = "133.4700"; // What `Lake::month` writes for 2024-12.
+    for (ledger, difference, flagged) in [
+        ("month,revenue\n2024-11,5\n2024-12,133.47\n", Some("0.0000"), false),
+        ("month,revenue\n2024-12,134.14\n", Some("-0.6700"), false),
+        ("month,revenue\n2024-12,134.15\n", Some("-0.6800"), true),
+        ("month,revenue\n2024-11,133.47\n", None, false),
+    ] {
+        lake.put("ledger.csv", ledger).await;
+        let rows = estimates(&lake, &with("control_totals = \"ledger.csv\"")).await.unwrap();
+        assert_eq!(find(&rows, "revenue")["amount"], december);
+        assert_eq!(find(&rows, "revenue_reconciliation")["amount"].as_str(), difference, "{ledger}");
+        for row in rows.iter().filter(|row| row["unit"] == "money" && row["status"] == "ok") {
+            let flags = row["flags"].as_array().cloned().unwrap_or_default();
+            assert_eq!(flags.iter().filter(|flag| *flag == "not_reconciled").count(), usize::from(flagged), "{row}");
+        }
+    }
+    lake.put("ledger.csv", "month,revenue\n2024-12,1\n2024-12,2\n").await;
+    refused(&lake, &with("control_totals = \"ledger.csv\""), &["control_totals: 1 rows repeat a month"]).await;
+    lake.put("ledger.csv", "month,revenue\n12/2024,1\n").await;
+    refused(&lake, &with("control_totals = \"ledger.csv\""), &["month cannot be read as a month, as 2024-12: 1 rows"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_programme_that_ends_before_it_starts_is_refused() {
+    let lake = Lake::seven_months().await;
+    lake.put("programmes.jsonl", r#"{"initiative": "ivr", "starts_on": "2024-03-15", "ends_on": "2024-03-14"}"#).await;
+    refused(&lake, &with("initiatives = \"programmes.jsonl\""), &["initiatives: `ivr` ends before it starts"]).await;
+}
+
+#[tokio::test]
+async fn broken_json_is_refused_with_its_place() {
+    let lake = Lake::seven_months().await;
+    lake.put("programmes.json", "[{\"initiative\": \"callback\", \"starts_on\": \"2024-01-01\"},\n oops]").await;
+    let error = estimates(&lake, &with("initiatives = \"programmes.json\"")).await.unwrap_err();
+    assert!(matches!(error, Error::Input(_)));
+    let error = error.to_string();
+    assert!(error.contains("programmes.json cannot be read as JSON") && error.contains("line 2"), "{error}");
+}
+
+#[tokio::test]
+async fn the_seven_days_after_a_month_decide_about_its_last_contacts() {
+    let resolution = |rows: &[Value]| {
+        let row = find(rows, "first_contact_resolution");
+        (row["n"].as_i64().unwrap(), row["value"].as_f64().unwrap())
+    };
+    let contact = |customer, at| (Some(customer), at, None, Some(100));
+    let lake = Lake::seven_months().await;
+    // A first contact on the 30th cannot be judged while December's end is all that is known.
+    lake.interactions("interactions/more.parquet", &[contact("ann", "2024-12-28T10:00:00Z")]).await;
+    let known = resolution(&estimates(&lake, CONFIG).await.unwrap());
+    // Once the first days of January are known it can, and it was not resolved.
+    lake.interactions(
+        "interactions/january.parquet",
+        &[contact("ann", "2025-01-03T10:00:00Z"), (Some("bob"), "2025-01-07T10:00:00Z", None, None)],
+    )
+    .await;
+    let next = resolution(&estimates(&lake, CONFIG).await.unwrap());
+    assert_eq!((next.0, known.0), (known.0 + 2, next.0 - 2), "{known:?} {next:?}");
+    assert!(next.1 < known.1);
+    // What happens after seven days changes nothing, and is not even published again.
+    lake.interactions("interactions/later.parquet", &[contact("cas", "2025-01-07T23:00:00Z")]).await;
+    estimates(&lake, CONFIG).await.unwrap();
+    let before = lake.get("out/published/2024-12.json").await.unwrap();
+    lake.interactions("interactions/too_late.parquet", &[contact("bob", "2025-01-07T23:00:00.000001Z")]).await;
+    estimates(&lake, CONFIG).await.unwrap();
+    assert_eq!(lake.get("out/published/2024-12.json").await.unwrap(), before);
+}
