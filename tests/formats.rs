@@ -59,7 +59,8 @@ async fn csv_and_json_give_the_numbers_of_parquet() {
         writer.finish().unwrap();
         writer.into_inner()
     };
-    let writers: [(&str, fn(&RecordBatch) -> Vec<u8>); 3] = [("csv", csv), ("jsonl", lines), ("json", array)];
+    type Write = fn(&RecordBatch) -> Vec<u8>;
+    let writers: [(&str, Write); 3] = [("csv", csv), ("jsonl", lines), ("json", array)];
     for (ending, write) in writers {
         let found = estimates(&rewritten(ending, write).await, CONFIG).await.unwrap();
         assert_eq!(found, want, "{ending}");

@@ -10,5 +10,7 @@ mod golden;
 mod models;
 /// What is refused, and whether the message helps.
 mod refusals;
+/// What is set aside, and how it is listed.
+mod rejected;
 /// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
 mod runs;

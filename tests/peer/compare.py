@@ -177,7 +177,7 @@ def write(rng, folder, rows, types, time=None):
         for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, len(rows)])):
             parts[f"part-{number}"] = rows[first:last]
     texts = [("csv", ","), ("csv", ";"), ("tsv", "\t")]
-    ending, delimiter = rng.choice(texts) if rng.random() < 0.2 else ("parquet", None)
+    ending, delimiter = rng.choice(texts) if rng.random() < 0.15 else ("parquet", None)
     named = [key for key, choices in types.items() if choices]
     rng.shuffle(named)
     for name, part in parts.items():
@@ -253,7 +253,7 @@ def write_ledger(rng, path, first):
 
 def make_lake(rng, folder):
     """Writes a lake with its configuration; the parameters that the configuration makes of the SQL."""
-    first = AS_OF + 1 - rng.randint(3, 30)
+    first = AS_OF + 1 - rng.choice([rng.randint(3, 23), rng.randint(24, 28)])
     numeric, identified, busy = rng.random() < 0.3, rng.random() < 0.7, rng.uniform(0.05, 0.6)
     ids = [str(100 + n) if numeric else f"{rng.choice('cCé')}{n}" for n in range(rng.randint(5, 120))]
     text = [rng.choice([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])]
@@ -372,7 +372,7 @@ def make_lake(rng, folder):
         segments = rng.sample(["Retail", "b2b", "È", "", 'O\'Neil, "x"'], rng.randint(1, 4))
         known = [customer for customer in ids if rng.random() < 0.85] + ["999"]
         customers = [{"customer_id": customer, "segment": sparse(rng.choice(segments), 0.85)} for customer in known]
-        dated, priced = rng.choice([0, 0.7, 1]), rng.choice([0, 0.7, 1])
+        dated, priced = rng.choice([0, 0.7, 0.7, 1]), rng.choice([0, 0.7, 1, 1])
         more = {"acquired_at": lambda: sparse(instant(rng, rng.randint(first - 12, AS_OF + 1)), dated)}
         more |= {"acquisition_cost": lambda: sparse(money(rng, unit), priced)}
         more |= {"referred": lambda: sparse(rng.random() < 0.4, 0.8)}

@@ -74,7 +74,8 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
         let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
         let flags: Vec<&str> = row["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let score = row["score"].as_str().filter(|score| !text(row, "metric").contains(score));
+        let score =
+            row["score"].as_str().or(row["outcome"].as_str()).filter(|score| !text(row, "metric").contains(score));
         let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
         let name = if text(row, "method") == "census_yoy" { format!("{name} (year on year)") } else { name };
         lines.push([
@@ -96,6 +97,13 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
         });
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
+    if let Some(listed) = summary["rejected"]["listed"].as_u64().filter(|listed| *listed > 0) {
+        writeln!(
+            out,
+            "{listed} rows were set aside or share an id, see {} below the output folder",
+            text(&summary["rejected"], "file")
+        )?;
+    }
     Ok(out)
 }
 
@@ -105,7 +113,8 @@ pub(crate) fn figure(value: f64, unit: &str, currency: &str) -> String {
         "share" => format!("{} %", grouped(value * 100.0, 1)),
         "points" => grouped(value, 1),
         "money" => format!("{} {currency}", grouped(value, 2)),
-        _ => grouped(value, 0),
+        "count" | "months" | "rows" => grouped(value, 0),
+        _ => grouped(value, 2),
     }
 }
 
@@ -138,5 +147,6 @@ mod tests {
         assert_eq!(figure(-0.0002, "share", "EUR"), "0.0 %");
         assert_eq!(figure(0.8052, "share", "EUR"), "80.5 %");
         assert_eq!(figure(1000.0, "count", "EUR"), "1,000");
+        assert_eq!(figure(2.068, "ratio", "EUR"), "2.07");
     }
 }

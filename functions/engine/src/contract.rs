@@ -420,12 +420,15 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
         DataType::Timestamp(_, None) => localised(raw, naive),
         DataType::Date32 | DataType::Date64 => localised(raw, config.timezone),
         found if is_text(found) => {
-            // A text may carry its own offset; a bare date is a local date.
+            // A text may carry its own offset or leave out the seconds; a bare date is a local date.
+            let is_short = regexp_like(raw.clone(), lit("[ T][0-9]{2}:[0-9]{2}$"), None);
+            let whole = when(is_short, concat(vec![raw.clone(), lit(":00")])).otherwise(raw.clone());
+            let whole = whole.map_err(|_| "cannot be typed")?;
             let is_date = character_length(raw.clone()).eq(lit(10));
             let has_offset = regexp_like(raw.clone(), lit("([zZ]|[+-][0-9]{2}:?[0-9]{2})$"), None);
             let instant = when(is_date, localised(raw.clone(), config.timezone))
-                .when(has_offset, try_cast(raw.clone(), instant_type()))
-                .otherwise(localised(raw, naive));
+                .when(has_offset, try_cast(raw, instant_type()))
+                .otherwise(localised(whole, naive));
             instant.map_err(|_| "cannot be typed")?
         }
         _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),

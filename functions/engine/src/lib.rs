@@ -18,6 +18,7 @@ pub mod month;
 mod object;
 pub mod plan;
 mod publish;
+mod rejected;
 mod report;
 mod rollup;
 mod rows;
@@ -187,8 +188,15 @@ impl Engine {
         let facts = records.iter().chain(&look_ahead);
         let session = report::session(self, &reported, facts, &snapshots, &run_id).await?;
         let rows = report::estimates(self, &plan, &reported, &session, &records, &ledgers).await?;
+        let mut rejected = Vec::new();
+        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
+        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
+            rejected.extend(rejected::get(self, listing).await?);
+        }
+        rejected.extend(rejected::outside(self, &plan, now).await?);
+        let rejected = rejected::united(&rejected)?;
         let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshots: &snapshots };
-        match run.publish(before, &rows, &ledgers, now).await {
+        match run.publish(before, &rows, &ledgers, &rejected, now).await {
             Ok(pointer) => Ok(outcome(pointer, true, 0)),
             // Whoever won published something: if it is the same, there is nothing left to do.
             Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {

@@ -88,6 +88,30 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether an object that a feed reads may hold rows that belong to no month.
+    pub(crate) fn may_stray(
+        &self,
+        engine: &Engine,
+        feed: &str,
+        raw: &str,
+        object: &InputObject,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let start = self.history_start.start(engine.config.timezone);
+        let feed = &self.feeds[feed];
+        let Some((table, spans)) = &feed.column else { return feed.reads.contains(raw) };
+        let objects = &engine.lake.sources[table].objects;
+        let position = objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location));
+        let inside = |span: &Span| match *span {
+            Span::Empty => true,
+            Span::Within { first, last, .. } => start <= first && last <= now,
+            Span::Unknown => false,
+        };
+        table == raw && position.is_ok_and(|position| !inside(&spans[position]))
+    }
+}
+
 impl MonthPlan {
     /// Whether the month's rollup reads the object at this position of a raw source.
     pub(crate) fn reads(&self, engine: &Engine, raw: &str, object: &InputObject) -> bool {

@@ -11,11 +11,11 @@ use object_store::{PutMode, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::estimates::{self, Row};
 use crate::plan::{Outside, Plan};
 use crate::report::Ledger;
-use crate::rollup::{Record, content, parquet_writer};
+use crate::rollup::{Record, content, parquet};
 use crate::snapshot::Snapshots;
 use crate::store::Location;
 use crate::{Engine, VERSION};
@@ -93,6 +93,8 @@ pub(crate) fn run_id(
         for (name, table) in &record.tables {
             hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
         }
+        let rejected = record.rejected.as_ref().map(|table| &table.content);
+        hasher.update(format!("\n{} rejected {rejected:?}", record.month).as_bytes());
     }
     // What was set aside is published too; what belongs to later months is not.
     for (name, ledger) in ledgers {
@@ -111,8 +113,9 @@ impl Run<'_> {
         self.plan.period.to_string()
     }
 
-    fn folder(&self, attempt: &str) -> Location {
-        self.engine.output.join(&format!("runs/{}/{}/{attempt}", self.period(), self.run_id))
+    /// Below the output.
+    fn folder(&self, attempt: &str) -> String {
+        format!("runs/{}/{}/{attempt}", self.period(), self.run_id)
     }
 
     /// Writes the run's files, checks what was written, and makes it visible.
@@ -124,17 +127,18 @@ impl Run<'_> {
         before: Option<Published>,
         rows: &[Row],
         ledgers: &BTreeMap<String, Ledger>,
+        rejected: &RecordBatch,
         now: DateTime<Utc>,
     ) -> Result<Pointer> {
         let period = self.period();
         let attempt = attempt_id(now);
-        let folder = self.folder(&attempt);
+        let folder = self.engine.output.join(&self.folder(&attempt));
         let mut files = BTreeMap::new();
-        for (name, table) in [
-            ("estimates", estimates::table(rows, &self.run_id, &period)?),
-            ("money", estimates::money_table(rows, &self.run_id, &period)?),
+        for (name, bytes) in [
+            ("estimates", parquet(&estimates::table(rows, &self.run_id, &period)?)?),
+            ("money", parquet(&estimates::money_table(rows, &self.run_id, &period)?)?),
+            ("rejected", parquet(rejected)?),
         ] {
-            let bytes = parquet(&table)?;
             files.insert(format!("{name}.parquet"), content(&bytes));
             folder.join(&format!("{name}.parquet")).put(bytes).await?;
         }
@@ -157,7 +161,7 @@ impl Run<'_> {
             });
             let place = self.engine.output.join(&format!("publications/{period}/{seq}"));
             if place.join("publication.json").put_if(pretty(&publication), PutMode::Create).await? {
-                place.join("summary.json").put(pretty(&self.summary(rows, &pointer))).await?;
+                place.join("summary.json").put(pretty(&self.summary(rows, rejected.num_rows(), &pointer))).await?;
                 break pointer;
             }
             seq += 1;
@@ -218,7 +222,7 @@ impl Run<'_> {
     }
 
     /// The estimates for programs that do not read Parquet.
-    fn summary(&self, rows: &[Row], pointer: &Pointer) -> serde_json::Value {
+    fn summary(&self, rows: &[Row], rejected: usize, pointer: &Pointer) -> serde_json::Value {
         json!({
             "schema": SUMMARY_SCHEMA,
             "period": self.period(),
@@ -228,6 +232,7 @@ impl Run<'_> {
             "currency": self.engine.config.currency,
             "timezone": self.engine.config.timezone.name(),
             "incomplete": self.plan.incomplete,
+            "rejected": {"listed": rejected, "file": self.folder(&pointer.attempt) + "/rejected.parquet"},
             "estimates": rows,
         })
     }
@@ -297,11 +302,4 @@ fn pretty(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
     bytes.push(b'\n');
     bytes
-}
-
-fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
-    let context = || "cannot encode a table".to_owned();
-    let mut writer = parquet_writer(&table.schema()).context(context)?;
-    writer.write(table).context(context)?;
-    writer.into_inner().context(context)
 }

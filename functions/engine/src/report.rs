@@ -87,6 +87,13 @@ pub(crate) fn reconcile(
                 "{name}: rows read, used, rejected, duplicate and without consent do not add up"
             )));
         }
+        let fates = counts.amount_used.plus(counts.amount_rejected)?.plus(counts.amount_duplicate)?;
+        if counts.amount != fates {
+            return Err(Error::Audit(format!(
+                "{name}: {} of money was read, and {fates} was used, rejected or a copy",
+                counts.amount
+            )));
+        }
         // Rows before history are many where history was made to start later: that is no damage.
         if ledger.unreadable() as f64 > REJECTED_LIMIT * ledger.read as f64 {
             let outside = [("no readable time", ledger.outside.undated), ("in the future", ledger.outside.future)];

@@ -24,6 +24,7 @@ use crate::models::Model;
 use crate::month::Month;
 use crate::object::InputObject;
 use crate::plan::MonthPlan;
+use crate::rejected;
 use crate::rows::{Money, Rows};
 use crate::session::{self, View};
 
@@ -41,6 +42,8 @@ pub struct Record {
     pub tables: BTreeMap<String, FactTable>,
     /// What became of the month's rows, by source.
     pub sources: BTreeMap<String, Counts>,
+    /// The rows that were set aside, with file and reason; `None` if there are none.
+    pub rejected: Option<FactTable>,
 }
 
 /// One immutable object of facts.
@@ -138,10 +141,19 @@ async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Resul
         let key = format!("facts/{name}/month={}/{}.parquet", plan.month, plan.fingerprint);
         tables.insert(name, facts.put(engine, key).await?);
     }
+    let mut set_aside = Vec::new();
+    for source in SOURCES.iter().filter(|_| plan.only.is_none()) {
+        if let Some(counts) = sources.get(source.name) {
+            set_aside.extend(rejected::of_month(engine, plan, source, counts).await?);
+        }
+    }
     for (name, raw) in &engine.lake.sources {
         raw.unchanged(raw.objects.iter().filter(|object| plan.reads(engine, name, object))).await?;
     }
-    let record = Record { month: plan.month.to_string(), fingerprint: plan.fingerprint.clone(), tables, sources };
+    let rejected = rejected::put(engine, &set_aside, format!("facts/rejected/month={}", plan.month));
+    let rejected = rejected.await?;
+    let record =
+        Record { month: plan.month.to_string(), fingerprint: plan.fingerprint.clone(), tables, sources, rejected };
     let json = serde_json::to_vec_pretty(&record).expect("a record is plain data");
     engine.output.join(&Record::key(plan.month, &plan.fingerprint)).put(json).await?;
     Ok(record)
@@ -261,6 +273,14 @@ pub(crate) fn parquet_writer(schema: &SchemaRef) -> parquet::errors::Result<Arro
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_created_by("cxroi".to_owned());
     ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties.build()))
+}
+
+/// A table as the bytes of a file.
+pub(crate) fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
+    let context = || "cannot encode a table".to_owned();
+    let mut writer = parquet_writer(&table.schema()).context(context)?;
+    writer.write(table).context(context)?;
+    writer.into_inner().context(context)
 }
 
 /// A name for content: equal bytes, equal name.

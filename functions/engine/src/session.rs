@@ -216,6 +216,20 @@ fn has_subquery(expression: &Expr) -> bool {
     expression.exists(subquery).unwrap_or(true)
 }
 
+/// The raw table of which each row is one row of the staged source, in the same order; `None` if staging does more.
+pub(crate) fn row_by_row(plan: &LogicalPlan) -> Option<String> {
+    match plan {
+        LogicalPlan::Projection(projection) if !projection.expr.iter().any(has_subquery) => {
+            row_by_row(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => row_by_row(&alias.input),
+        LogicalPlan::TableScan(scan) if scan.fetch.is_none() && scan.filters.is_empty() => {
+            Some(scan.table_name.table().to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// Whether each row of the staged source is one row of one raw table with its column of time unchanged; the name of
 /// that column and table if so.
 pub(crate) fn passes_through(plan: &LogicalPlan, column: &str) -> Option<(String, String)> {

@@ -11,7 +11,7 @@ use crate::models::Model;
 use crate::plan::FACTS_FORMAT;
 use crate::rollup::{self, Counts, FactTable, Facts};
 use crate::rows::Rows;
-use crate::{Engine, session};
+use crate::{Engine, rejected, session};
 
 /// One source of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub table: FactTable,
     /// What became of the source's rows.
     pub counts: Counts,
+    /// The rows that were set aside, with file and reason; `None` if there are none.
+    pub rejected: Option<FactTable>,
 }
 
 /// The snapshots of a run by source: those that are configured.
@@ -96,7 +98,9 @@ async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
         raw.unchanged(&raw.objects).await?;
     }
     let key = format!("snapshots/{name}/{}.parquet", rollup::content(&facts.bytes));
-    let snapshot = Snapshot { table: facts.put(engine, key).await?, counts };
+    let set_aside = rejected::of_dimension(engine, source, &counts).await?;
+    let rejected = rejected::put(engine, &set_aside, format!("snapshots/rejected/{name}")).await?;
+    let snapshot = Snapshot { table: facts.put(engine, key).await?, counts, rejected };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;
     Ok(snapshot)
 }

@@ -1,0 +1,143 @@
+//! Rows that cannot be used are set aside, counted and listed with their file, their place and the reason.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use tests::{Lake, NOW, instant};
+
+/// The newest listing: source, month, file, row, key, reason.
+async fn listing(lake: &Lake) -> Vec<String> {
+    let summary = lake.get("out/summaries/latest/summary.json").await.expect("a summary");
+    let summary: Value = serde_json::from_slice(&summary).expect("valid JSON");
+    let file = format!("out/{}", summary["rejected"]["file"].as_str().expect("a key"));
+    let bytes = lake.get(&file).await.expect("the listing is there");
+    let batches: Vec<RecordBatch> =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().map(Result::unwrap).collect();
+    let mut lines = Vec::new();
+    for batch in batches {
+        let text = |name: &str, row: usize| {
+            let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+            if column.is_null(row) { "-" } else { column.value(row) }.to_owned()
+        };
+        for row in 0..batch.num_rows() {
+            let place = batch.column_by_name("row").unwrap().as_primitive::<Int64Type>();
+            let place = if place.is_null(row) { "-".to_owned() } else { place.value(row).to_string() };
+            let parts = [
+                text("source", row),
+                text("month", row),
+                text("file", row),
+                place,
+                text("key", row),
+                text("reason", row),
+            ];
+            lines.push(parts.join(" | "));
+        }
+    }
+    assert_eq!(summary["rejected"]["listed"], lines.len());
+    lines
+}
+
+/// The same seven months with a thousand good lines more, so that a few bad ones are below the limit.
+async fn large() -> Lake {
+    let lake = Lake::seven_months().await;
+    let orders: Vec<String> = (0..1_000).map(|order| format!("many-{order}")).collect();
+    let lines: Vec<_> = orders.iter().map(|order| (Some("ann"), order.as_str(), "2024-11-05T10:00:00Z", 1)).collect();
+    lake.sales("sales/many.parquet", &lines).await;
+    let touches: Vec<_> = (0..1_000).map(|_| (Some("ann"), "2024-11-05T10:00:00Z", None, None)).collect();
+    lake.interactions("interactions/many.parquet", &touches).await;
+    lake
+}
+
+#[tokio::test]
+async fn each_rejected_row_is_listed_with_its_file_and_reason() {
+    let lake = large().await;
+    lake.run().await.unwrap();
+    assert_eq!(listing(&lake).await, Vec::<String>::new());
+    lake.sales(
+        "sales/bad.parquet",
+        &[
+            (Some("ann"), "good-1", "2024-10-03T10:00:00Z", 100),
+            (Some("ann"), "", "2024-10-04T10:00:00Z", 200),
+            (Some("ann"), "good-2", "2024-11-03T10:00:00Z", 300),
+            (None, "", "2024-11-04T10:00:00Z", 400),
+            (Some("ann"), "early", "2025-06-01T10:00:00Z", 500),
+        ],
+    )
+    .await;
+    lake.interactions("interactions/before.parquet", &[(Some("ann"), "2024-05-31T10:00:00Z", Some(5), None)]).await;
+    lake.run().await.unwrap();
+    let want = [
+        "sales | 2024-10 | bad.parquet | 2 | ordered_at=2024-10-04T10:00:00Z order_id=? line_id=? | order_id is missing",
+        "sales | 2024-11 | bad.parquet | 4 | ordered_at=2024-11-04T10:00:00Z order_id=? line_id=? | order_id is missing",
+        "interactions | - | before.parquet | 1 | occurred_at=2024-05-31T10:00:00Z interaction_id=? | occurred_at is before the first sale",
+        "sales | - | bad.parquet | 5 | ordered_at=2025-06-01T10:00:00Z order_id=early line_id=? | ordered_at is in the future",
+    ];
+    assert_eq!(listing(&lake).await, want);
+    // The listing of a month is kept with its facts: a new month does not read the old one again.
+    lake.month(2025, 1).await;
+    let outcome = lake.run_at("2025-02-03T06:00:00Z").await.unwrap();
+    assert_eq!(outcome.months_read.len(), 1);
+    assert_eq!(listing(&lake).await, want);
+}
+
+/// Sales in CSV with ids for lines, read through a staging file or not.
+const CSV: &str = "customer_id,order_id,line_id,ordered_at,amount,note\n\
+    ann,1,1,2024-12-29 10:00,10.00,\"two\nlines\"\n\
+    ann,1,1,2024-12-29 10:00,10.00,the same\n\
+    bob,2,1,2024-12-29 11:00,abc,no amount\n\
+    bob,3,1,2024-12-29 12:00,5.00,\n\
+    bob,3,1,2024-12-29 12:00,7.00,other amount\n\
+    cas,4,1,29/12/24,1.00,no date\n";
+
+#[tokio::test]
+async fn copies_and_values_that_cannot_be_read_are_listed() {
+    let many: String = (0..300).map(|order| format!("dee,many-{order},1,2024-12-30 10:00,1,\n")).collect();
+    let lake = Lake::default();
+    lake.put("till.csv", CSV.to_owned() + &many).await;
+    let config = "currency = 'EUR'\noutput.url = 'out/'\nprivacy.min_customers = 0\n";
+    let run = async |config: String| {
+        let period = "2024-12".parse().expect("a month");
+        lake.open(&config).await.unwrap().run(Some(period), instant(NOW), &|_| {}).await.unwrap()
+    };
+    run(format!("{config}lake.sales = 'till.csv'")).await;
+    let copies = [
+        "sales | 2024-12 | - | - | order_id=1 line_id=1 | 2 rows are the same; one is used",
+        "sales | 2024-12 | - | - | order_id=3 line_id=1 | 2 rows have this id and 2 contents; the one that sorts first is used",
+    ];
+    let bad = |file: &str, rows: [&str; 2]| {
+        let line = |month: &str, row: &str, key: &str, reason: &str| {
+            format!("sales | {month} | {file} | {row} | {key} | {reason}")
+        };
+        let amount = "amount cannot be read as an amount of money";
+        let mut lines = vec![line("2024-12", rows[0], "ordered_at=2024-12-29T11:00:00Z order_id=2 line_id=1", amount)];
+        lines.extend(copies.map(str::to_owned));
+        lines.push(line(
+            "-",
+            rows[1],
+            "ordered_at=? order_id=4 line_id=1",
+            "ordered_at cannot be read as a date and time",
+        ));
+        lines
+    };
+    assert_eq!(listing(&lake).await, bad("till.csv", ["3", "6"]));
+    // Behind a staging file that joins nobody knows the file.
+    lake.put("sql/staging/sales.sql", "select * from raw.sales union all select * from raw.sales where false").await;
+    run(format!("{config}lake.sales = 'till.csv'\nsql.overlay = 'sql/'")).await;
+    assert_eq!(listing(&lake).await, bad("-", ["-", "-"]));
+    let manifests = lake.keys("out/runs").await.into_iter().filter(|key| key.ends_with("manifest.json"));
+    for manifest in manifests {
+        let manifest: Value = serde_json::from_slice(&lake.get(&manifest).await.unwrap()).unwrap();
+        let sales = &manifest["rows"]["sales"];
+        for (key, want) in
+            [("read", 306), ("rows", 305), ("used", 302), ("rejected", 1), ("duplicate", 2), ("conflicting", 1)]
+        {
+            assert_eq!(sales[key], want, "{key}");
+        }
+        assert_eq!(sales["outside"]["undated"], 1);
+        // 10 + 10 + 5 + 7 + 300, less a copy of 10 and the second of 5 and 7.
+        for (key, want) in [("amount", "332.0000"), ("amount_used", "315.0000"), ("amount_duplicate", "17.0000")] {
+            assert_eq!(sales[key], want, "{key}");
+        }
+    }
+}
