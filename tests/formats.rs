@@ -1,10 +1,13 @@
 //! Sources that are not Parquet, and the small sources beside the feeds: programmes and finance's ledger.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
 use engine::Error;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use tests::{CONFIG, Lake, NOW, instant};
+use tests::{CONFIG, Lake, NOW, cents, instant};
 
 async fn estimates(lake: &Lake, config: &str) -> engine::Result<Vec<Value>> {
     lake.open(config).await?.run(None, instant(NOW), &|_| {}).await?;
@@ -110,6 +113,50 @@ async fn csv_that_cannot_be_told_apart_is_refused() {
     refused(&lake, &config, &["sales/a.csv", "sales/b.csv", "the same columns in the same order"]).await;
 }
 
+#[tokio::test]
+async fn days_without_rows_may_leave_several_files_with_a_header_alone() {
+    let lake = Lake::default();
+    lake.put("sales/a.csv", "order_id,ordered_at,amount,customer_id\n1,2024-12-30,1.5,ann\n").await;
+    for day in ["b", "c"] {
+        lake.put(&format!("sales/{day}.csv"), "order_id,ordered_at,amount,customer_id\r\n").await;
+    }
+    let rows = estimates(&lake, &CSV_SALES.replace("sales.csv", "sales/")).await.unwrap();
+    assert_eq!(find(&rows, "revenue")["amount"], "1.5000");
+}
+
+#[tokio::test]
+async fn the_last_row_counts_whatever_the_unit_of_its_time() {
+    for (unit, time) in [
+        ("s", "2025-01-03T10:00:00Z"),
+        ("ms", "2025-01-03T10:00:00.001Z"),
+        ("us", "2025-01-03T10:00:00.000001Z"),
+        ("ns", "2025-01-03T10:00:00.000001Z"),
+    ] {
+        let lake = Lake::seven_months().await;
+        // The second contact is the last row that is known and, seven days to the instant later, makes the first unresolved.
+        let last = instant(time).timestamp_micros();
+        let micros = [last - 7 * 24 * 3_600_000_000, last];
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros.to_vec()).with_timezone("UTC"));
+        let unit = match unit {
+            "s" => TimeUnit::Second,
+            "ms" => TimeUnit::Millisecond,
+            "us" => TimeUnit::Microsecond,
+            _ => TimeUnit::Nanosecond,
+        };
+        let times = arrow::compute::cast(&times, &DataType::Timestamp(unit, Some("UTC".into()))).unwrap();
+        let customers: ArrayRef = Arc::new(StringArray::from(vec!["zoe"; 2]));
+        let columns =
+            vec![("customer_id", customers), ("occurred_at", times), ("service_cost", cents([Some(1); 2].into_iter()))];
+        for key in lake.keys("interactions").await {
+            lake.delete(&key).await;
+        }
+        lake.put_columns("interactions/all.parquet", columns).await;
+        let rows = estimates(&lake, CONFIG).await.unwrap();
+        let row = find(&rows, "first_contact_resolution");
+        assert_eq!((&row["n"], &row["value"]), (&1.into(), &0.0.into()), "{time}");
+    }
+}
+
 /// The seven months with a ledger and two programmes.
 fn with(extra: &str) -> String {
     CONFIG.replace("customers = \"customers/\"", &format!("customers = \"customers/\", {extra}"))
@@ -156,6 +203,9 @@ async fn broken_json_is_refused_with_its_place() {
     assert!(matches!(error, Error::Input(_)));
     let error = error.to_string();
     assert!(error.contains("programmes.json cannot be read as JSON") && error.contains("line 2"), "{error}");
+    lake.put("programmes.json", r#"[{"initiative": "a", "starts_on": "2024-01-01"}, {"initiative": 7}]"#).await;
+    let parts = ["programmes.json cannot be read as JSON", "`initiative` is text in some rows and not in row 2"];
+    refused(&lake, &with("initiatives = \"programmes.json\""), &parts).await;
 }
 
 #[tokio::test]

@@ -224,7 +224,8 @@ def write_programmes(rng, path):
     for number in range(rng.randint(1, 6)):
         first = date(2023, 10, 1) + timedelta(rng.randrange(500))
         starts = rng.choice([first, first.replace(day=1), first.replace(day=monthrange(first.year, first.month)[1])])
-        ends = rng.choice([None, starts, starts + timedelta(rng.randint(-3, 400)), date(2024, rng.randint(1, 12), 1)])
+        ends = rng.choice([starts, starts + timedelta(rng.randint(0, 400)), date(2024, rng.randint(1, 12), 1)])
+        ends = rng.choice([None, max(starts, ends), max(starts, ends)])
         row = {"initiative": f"é{number}", "starts_on": starts.isoformat(), "ends_on": ends and ends.isoformat()}
         row["cost_per_month"] = rng.choice([None, 0, rng.randint(1, 9999), rng.randint(1, 10**6) / 100])
         row["one_off_cost"] = rng.choice([None, rng.randint(1, 10**6) / 100])

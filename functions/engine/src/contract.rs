@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
-use datafusion::prelude::{character_length, coalesce, concat, date_part, floor, nullif, regexp_like};
+use datafusion::logical_expr::{Case, Expr, cast, lit, try_cast, when};
+use datafusion::prelude::{concat, date_part, floor, nullif, regexp_like};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result, suggestion};
+use crate::instant;
 use crate::month::Month;
 
 /// A source of the contract.
@@ -319,15 +319,18 @@ pub(crate) fn audited(
     }
 
     let plan = || format!("cannot read {}", source.name);
-    let rejected = reasons.into_iter().rev().try_fold(typed_null(&DataType::Utf8), |otherwise, (broken, reason)| {
-        when(broken, lit(reason)).otherwise(otherwise)
-    });
-    typed.push(rejected.context(plan)?.alias("rejected"));
+    // Flat: DataFusion takes seconds to simplify one case within another within another.
+    let reasons = reasons.into_iter().map(|(broken, reason)| (Box::new(broken), Box::new(lit(reason)))).collect();
+    let otherwise = Some(Box::new(typed_null(&DataType::Utf8)));
+    typed.push(Expr::Case(Case::new(None, reasons, otherwise)).alias("rejected"));
     typed.extend(invalid);
+    let staged_types = staged.schema().clone();
     let rows = staged.select(typed).context(plan)?;
-    if let Some((time, (month, until))) = source.time.zip(month) {
-        let time = Expr::Column(ColumnName::from_name(time));
-        let within = time.clone().gt_eq(instant(month.start(config.timezone))).and(time.lt(instant(until)));
+    if let Some((name, (month, until))) = source.time.zip(month) {
+        let time = Expr::Column(ColumnName::from_name(name));
+        let found = staged_types.field_with_unqualified_name(name).ok().map(|field| field.data_type());
+        let until = literal(next_of(found, until));
+        let within = time.clone().gt_eq(literal(month.start(config.timezone))).and(time.lt(until));
         return rows.filter(within).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan);
     }
     source.months.iter().try_fold(rows, |rows, (column, name)| {
@@ -348,8 +351,20 @@ fn typed_null(data_type: &DataType) -> Expr {
     lit(ScalarValue::try_from(data_type).expect("every contract type has a null"))
 }
 
+/// DataFusion compares a column of whole milliseconds with the instant cut to milliseconds: `time < until` then needs the
+/// next whole one.
+fn next_of(time: Option<&DataType>, until: DateTime<Utc>) -> DateTime<Utc> {
+    let unit = match time {
+        Some(DataType::Timestamp(TimeUnit::Second, _)) => 1_000_000,
+        Some(DataType::Timestamp(TimeUnit::Millisecond, _)) => 1_000,
+        _ => return until,
+    };
+    let micros = until.timestamp_micros();
+    DateTime::from_timestamp_micros(micros + (unit - micros.rem_euclid(unit)) % unit).unwrap_or(until)
+}
+
 /// An instant as a literal of the contract's type.
-fn instant(at: DateTime<Utc>) -> Expr {
+fn literal(at: DateTime<Utc>) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into())))
 }
 
@@ -417,20 +432,14 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
     let naive = config.method.naive_timezone;
     Ok(match found {
         DataType::Timestamp(_, Some(_)) => try_cast(raw, instant_type()),
-        DataType::Timestamp(_, None) => localised(raw, naive),
-        DataType::Date32 | DataType::Date64 => localised(raw, config.timezone),
-        found if is_text(found) => {
-            // A text may carry its own offset or leave out the seconds; a bare date is a local date.
-            let is_short = regexp_like(raw.clone(), lit("[ T][0-9]{2}:[0-9]{2}$"), None);
-            let whole = when(is_short, concat(vec![raw.clone(), lit(":00")])).otherwise(raw.clone());
-            let whole = whole.map_err(|_| "cannot be typed")?;
-            let is_date = character_length(raw.clone()).eq(lit(10));
-            let has_offset = regexp_like(raw.clone(), lit("([zZ]|[+-][0-9]{2}:?[0-9]{2})$"), None);
-            let instant = when(is_date, localised(raw.clone(), config.timezone))
-                .when(has_offset, try_cast(raw, instant_type()))
-                .otherwise(localised(whole, naive));
-            instant.map_err(|_| "cannot be typed")?
+        // Statistics of files are understood through casts only.
+        DataType::Timestamp(_, None) if naive == chrono_tz::UTC => {
+            try_cast(try_cast(raw, DataType::Timestamp(TimeUnit::Microsecond, None)), instant_type())
         }
+        DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64 => {
+            instant::read_instant(raw, naive, config.timezone)
+        }
+        found if is_text(found) => instant::read_instant(raw, naive, config.timezone),
         _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),
     })
 }
@@ -457,18 +466,4 @@ fn read_month(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'st
     };
     let part = |name: &str| cast(date_part(lit(name), day.clone()), DataType::Int32);
     Ok(part("year") * lit(12) + part("month") - lit(1))
-}
-
-/// A timestamp without zone, taken as local time of `zone`. A time that a clock change skips or repeats is the one
-/// that an hour's wait after the hour before it gives.
-fn localised(raw: Expr, zone: Tz) -> Expr {
-    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
-    let naive = try_cast(raw, DataType::Timestamp(TimeUnit::Microsecond, None));
-    if zone == chrono_tz::UTC {
-        return try_cast(naive, instant_type());
-    }
-    let hour = lit(ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000));
-    let direct = try_cast(try_cast(naive.clone(), zoned.clone()), instant_type());
-    let shifted = try_cast(try_cast(naive - hour.clone(), zoned), instant_type()) + hour;
-    coalesce(vec![direct, shifted])
 }

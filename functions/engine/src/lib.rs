@@ -11,6 +11,7 @@ pub mod contract;
 pub mod error;
 mod estimates;
 mod exact_sum;
+mod instant;
 pub mod lake;
 mod measures;
 pub mod models;

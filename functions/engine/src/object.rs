@@ -19,6 +19,7 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::contract;
@@ -161,21 +162,33 @@ impl InputObject {
         if fields.is_empty() {
             return Err(DataFusionError::Execution("its first line names no columns".to_owned()));
         }
+        let rest = &head[head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1)..];
+        let rows = (meta.size <= HEAD && rest.trim_ascii().is_empty()).then_some(0);
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { meta, format: Format::Csv { delimiter }, schema, rows: None, footer: None })
+        Ok(Self { meta, format: Format::Csv { delimiter }, schema, rows, footer: None })
     }
 
     /// There is no head: the types are those of all values. For the small sources, as programmes.
     async fn open_json(location: &Location, meta: ObjectMeta) -> Result<Self, DataFusionError> {
         let bytes: Bytes = location.store().get(&meta.location).await?.bytes().await?;
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err(DataFusionError::Execution("it begins with a byte order mark".to_owned()));
+        }
         let array = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let values: Result<Vec<serde_json::Value>, _> = if array {
+        let values: Result<Vec<Value>, _> = if array {
             serde_json::from_slice(&bytes)
         } else {
             serde_json::Deserializer::from_slice(&bytes).into_iter().collect()
         };
         let values = values.map_err(|error| DataFusionError::Execution(error.to_string()))?;
         let schema = Arc::new(infer_json_schema_from_iterator(values.iter().map(Ok))?);
+        for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Utf8) {
+            let is_other = |value: &Value| !matches!(value[field.name()], Value::Null | Value::String(_));
+            if let Some(row) = values.iter().position(is_other) {
+                let problem = format!("`{}` is text in some rows and not in row {}", field.name(), row + 1);
+                return Err(DataFusionError::Execution(problem));
+            }
+        }
         Ok(Self { meta, format: Format::Json { array }, schema, rows: Some(values.len() as u64), footer: None })
     }
 

@@ -73,6 +73,8 @@ pub struct Feed {
     pub first: DateTime<Utc>,
     /// The latest readable row that is not in the future.
     pub last: DateTime<Utc>,
+    /// The latest time that is not in the future, of whatever row: until then we know what happened.
+    pub(crate) known_until: DateTime<Utc>,
     /// Rows of the source after staging.
     pub rows: u64,
     /// The column of one raw source that is the time unchanged, with the objects' spans; `None` if staging does more.
@@ -186,7 +188,7 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
         .await?;
     let history_is_set = engine.config.method.history_from.is_some();
     let end = period.end(zone);
-    let known_until = feeds.get(LOOKED_AHEAD.1).map_or(end, |feed| feed.last.min(end + LOOK_AHEAD));
+    let known_until = feeds.get(LOOKED_AHEAD.1).map_or(end, |feed| feed.known_until.min(end + LOOK_AHEAD));
     let look_ahead = look_ahead(engine, &feeds, &settings, period + 1, known_until).await?;
     Ok(Plan { period, history_start, history_is_set, months, look_ahead, known_until, feeds, incomplete })
 }
@@ -306,11 +308,12 @@ async fn feed(
         && last <= now
     {
         let rows = engine.lake.sources[raw].objects.iter().filter_map(|object| object.rows).sum();
-        return Ok(Feed { first, last, rows, column, reads });
+        return Ok(Feed { first, last, known_until: last, rows, column, reads });
     }
     let sql = format!(
         "select count(*) as rows, min({time}) filter (where rejected is null) as first, \
-         max({time}) filter (where rejected is null and {time} <= $now) as last from audit.{}",
+         max({time}) filter (where rejected is null and {time} <= $now) as last, \
+         max({time}) filter (where {time} <= $now) as known_until from audit.{}",
         source.name
     );
     let context = || {
@@ -327,7 +330,8 @@ async fn feed(
             source.name
         )));
     };
-    Ok(Feed { first, last, rows: ends.count("rows", 0)?, column, reads })
+    let known_until = ends.instant("known_until", 0)?.unwrap_or(last);
+    Ok(Feed { first, last, known_until, rows: ends.count("rows", 0)?, column, reads })
 }
 
 /// A file that lacks a column of the contract would read as null in silence.

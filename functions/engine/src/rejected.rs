@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use datafusion::common::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -147,11 +147,11 @@ pub(crate) async fn of_month(
         let search = Search {
             source,
             month: Some(plan.month),
-            condition: &format!("rejected is not null and {time} >= $start and {time} < $until"),
+            condition: &format!("rejected is not null and {time} >= $start and {time} <= $last"),
             reason: "rejected",
             parameters: vec![
                 ("start", instant(plan.month.start(engine.config.timezone))),
-                ("until", instant(plan.until)),
+                ("last", instant(plan.until - Duration::microseconds(1))),
             ],
         };
         found.extend(search.run(engine, wanted).await?);
