@@ -27,7 +27,7 @@ select
     exact_sum(
         power(cast(scoped.numerator as double) - totals.ratio * cast(scoped.denominator as double), 2)
     ) as residual_squares,
-from scoped
-inner join totals on totals.segment = scoped.segment
+from totals
+inner join scoped on scoped.segment = totals.segment
 group by totals.segment, totals.customers, totals.numerator, totals.denominator
 order by totals.segment

@@ -21,7 +21,7 @@ select
     totals.numerator,
     totals.customers as denominator,
     exact_sum(power(cast(acquired.acquisition_cost as double) - totals.mean, 2)) as residual_squares,
-from acquired
-inner join totals on totals.segment = acquired.segment
+from totals
+inner join acquired on acquired.segment = totals.segment
 group by totals.segment, totals.customers, totals.numerator
 order by totals.segment

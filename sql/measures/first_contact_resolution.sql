@@ -9,10 +9,19 @@ with contacts as (
         month,
         occurred_at,
         contacts,
-        lag(occurred_at) over (partition by customer_id, touchpoint order by occurred_at) as before,
-        lead(occurred_at) over (partition by customer_id, touchpoint order by occurred_at) as after,
+        case
+            when lag(customer_id) over contacts_in_order = customer_id
+                and lag(touchpoint) over contacts_in_order is not distinct from touchpoint
+                then lag(occurred_at) over contacts_in_order
+        end as before,
+        case
+            when lead(customer_id) over contacts_in_order = customer_id
+                and lead(touchpoint) over contacts_in_order is not distinct from touchpoint
+                then lead(occurred_at) over contacts_in_order
+        end as after,
     from facts.service_contact
     where month between $as_of - 3 and $as_of + 1 and occurred_at <= $known_until
+    window contacts_in_order as (order by customer_id, touchpoint, occurred_at)
 ),
 judged as (
     select

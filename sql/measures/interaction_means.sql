@@ -4,7 +4,8 @@
 -- grain: metric, segment
 with sums as (
     select
-        customer_id,
+        facts.customer_id,
+        customers.segment,
         sum(ces_sum) as ces_sum,
         sum(ces_responses) as ces_responses,
         sum(service_cost) as service_cost,
@@ -17,13 +18,15 @@ with sums as (
         sum(sessions) as sessions,
         sum(session_seconds) as session_seconds,
         sum(timed_sessions) as timed_sessions,
-    from facts.customer_month
+    from facts.customer_month as facts
+    left join staging.customers as customers on customers.customer_id = facts.customer_id
     where month between $as_of - 2 and $as_of
-    group by customer_id
+    group by facts.customer_id, customers.segment
 ),
 terms as (
     select
         sums.customer_id,
+        sums.segment,
         metrics.metric,
         cast(case metrics.metric
             when 'ces_mean' then sums.ces_sum
@@ -57,10 +60,9 @@ scoped as (
         terms.numerator,
         terms.denominator,
         unnest(
-            case when terms.customer_id is null then ['(all)'] else [coalesce(customers.segment, '(unknown)'), '(all)'] end
+            case when terms.customer_id is null then ['(all)'] else [coalesce(terms.segment, '(unknown)'), '(all)'] end
         ) as segment,
     from terms
-    left join staging.customers as customers on customers.customer_id = terms.customer_id
     where terms.denominator > 0
 ),
 totals as (
@@ -83,7 +85,7 @@ select
     exact_sum(
         power(cast(scoped.numerator as double) - totals.ratio * cast(scoped.denominator as double), 2)
     ) as residual_squares,
-from scoped
-inner join totals on totals.metric = scoped.metric and totals.segment = scoped.segment
+from totals
+inner join scoped on scoped.metric = totals.metric and scoped.segment = totals.segment
 group by totals.metric, totals.segment, totals.customers, totals.numerator, totals.denominator
 order by totals.metric, totals.segment

@@ -26,9 +26,9 @@ spent as (
             greatest(least(facts.margin, caps.margin), -caps.margin) - least(facts.service_cost, caps.service_cost)
         ) as capped,
         sum(facts.margin - facts.service_cost) as uncapped,
-    from answers
+    from caps
+    cross join answers
     inner join facts.customer_month as facts on facts.customer_id = answers.customer_id
-    cross join caps
     where facts.month <= $as_of and facts.month - answers.index_month between 1 and 12
     group by answers.segment, facts.month - answers.index_month
 ),

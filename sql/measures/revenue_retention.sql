@@ -50,8 +50,8 @@ residuals as (
         exact_sum(case when scoped.active then power(
             cast(scoped.revenue as double) - ratios.constant * cast(scoped.revenue_before as double), 2
         ) end) as constant_residual_squares,
-    from scoped
-    inner join ratios on ratios.segment = scoped.segment
+    from ratios
+    inner join scoped on scoped.segment = ratios.segment
     group by scoped.segment
 )
 select

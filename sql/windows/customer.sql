@@ -1,7 +1,7 @@
 -- Every customer, of the list or seen in a feed, with what the windows that end with the reported month hold. Active means
 -- at least one order line with a positive amount; a window `_before` is the one of the same length next to it, `_year_before`
--- the same months a year earlier. An order counts once, in the month of its first line with a positive amount. Who has no
--- date of acquisition came with the first row in any feed. Rows that name no customer are one row without customer_id.
+-- the same months a year earlier. Orders of a window are those with a line of a positive amount in it. Who has no date of
+-- acquisition came with the first row in any feed. Rows that name no customer are one row without customer_id.
 -- grain: customer_id
 with history as (
     select
@@ -43,18 +43,23 @@ with history as (
     group by customer_id
 ),
 orders as (
-    select customer_id, order_id, min(month) as first_month, min(ordered_at) as ordered_at
+    select customer_id, order_id, max(month) as last_month
     from facts.order_month
-    where month <= $as_of and positive_lines > 0
+    where month between $as_of - 11 and $as_of and positive_lines > 0
     group by customer_id, order_id
 ),
 ordered as (
     select
         customer_id,
-        min(ordered_at) as first_ordered_at,
-        sum(case when first_month > $as_of - 3 then 1 else 0 end) as orders_t3m,
-        sum(case when first_month > $as_of - 12 then 1 else 0 end) as orders_t12m,
+        sum(case when last_month > $as_of - 3 then 1 else 0 end) as orders_t3m,
+        count(*) as orders_t12m,
     from orders
+    group by customer_id
+),
+first_orders as (
+    select customer_id, min(ordered_at) as ordered_at
+    from facts.order_month
+    where month <= $as_of and positive_lines > 0
     group by customer_id
 )
 select
@@ -67,7 +72,7 @@ select
     customers.acquisition_cost,
     coalesce(customers.acquired_month, history.first_month) as acquired_month,
     history.first_order_month,
-    ordered.first_ordered_at,
+    first_orders.ordered_at as first_ordered_at,
     coalesce(history.interactions_t3m, 0) as interactions_t3m,
     coalesce(history.answers_t3m, 0) as answers_t3m,
     coalesce(history.answers_t12m, 0) as answers_t12m,
@@ -98,5 +103,6 @@ select
     coalesce(history.revenue_t12m_before, 0) as revenue_t12m_before,
 from history
 left join ordered on ordered.customer_id = history.customer_id
+left join first_orders on first_orders.customer_id = history.customer_id
 full join staging.customers as customers on customers.customer_id = history.customer_id
 order by customer_id

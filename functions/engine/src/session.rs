@@ -52,9 +52,15 @@ fn machine_memory() -> usize {
     usize::try_from(system.total_memory().min(container)).unwrap_or(usize::MAX)
 }
 
+/// Rows that an operator takes at once. DataFusion's 8,192 cost a fifth more time where facts have dozens of columns.
+const BATCH_ROWS: usize = 32_768;
+
 /// A session without tables.
 pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize) -> SessionContext {
-    let mut config = SessionConfig::new().with_target_partitions(partitions).with_information_schema(true);
+    let mut config = SessionConfig::new()
+        .with_batch_size(BATCH_ROWS)
+        .with_target_partitions(partitions)
+        .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
     session.register_udaf(exact_sum());
