@@ -115,7 +115,7 @@ async fn a_sales_only_lake_says_that_experience_is_not_applicable() {
     let summary = summary(&lake, SALES_ONLY, "2024-12").await.unwrap();
     let rows = summary["estimates"].as_array().unwrap();
     let nps: Vec<_> = rows.iter().filter(|row| row["metric"] == "nps").map(|row| row["status"].as_str()).collect();
-    assert_eq!(nps, [Some("not_applicable"); 2]);
+    assert_eq!(nps, [Some("not_applicable"); 4], "two windows, for everybody and for those without a segment");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn every_metric_has_a_value_or_a_status_however_little_there_is() {
     // No categories, no sessions, no tasks, and seven months of history.
     for (metric, want) in [
         ("aov", "ok"),
-        ("customer_coverage", "ok"),
+        ("customer_coverage", "insufficient_history"),
         ("cross_sell_rate", "insufficient_history"),
         ("multi_category_rate", "not_applicable"),
         ("conversion", "insufficient_n"),

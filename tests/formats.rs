@@ -236,3 +236,57 @@ async fn the_seven_days_after_a_month_decide_about_its_last_contacts() {
     estimates(&lake, CONFIG).await.unwrap();
     assert_eq!(lake.get("out/published/2024-12.json").await.unwrap(), before);
 }
+
+/// Six small files of the shape that `tests/olist` adapts: two orders of one person, a product without a category, a review of
+/// two lines that stands twice.
+const OLIST: [(&str, &str); 6] = [
+    (
+        "olist_orders_dataset",
+        "order_id,customer_id,order_status,order_purchase_timestamp\n\
+         o1,k1,delivered,2018-08-01 00:30:00\no2,k2,delivered,2018-08-31 23:59:59\no3,k3,canceled,2018-07-31 23:59:59\n\
+         o4,k3,delivered,2018-06-15 12:00:00\n",
+    ),
+    (
+        "olist_order_items_dataset",
+        "order_id,order_item_id,product_id,price,freight_value\no1,1,p1,10.10,1.01\no1,2,p2,5.00,0.50\no2,1,p1,20.00,2.22\no3,1,p1,9.00,0.99\no4,1,p1,1.00,0.00\n",
+    ),
+    (
+        "olist_order_reviews_dataset",
+        "review_id,order_id,review_score,review_comment_message,review_answer_timestamp\n\
+         r1,o1,5,\"good,\nvery good\",2018-08-30 10:00:00\nr1,o1,5,\"good,\nvery good\",2018-08-30 10:00:00\nr1,o2,2,,2018-08-31 10:00:00\n",
+    ),
+    ("olist_customers_dataset", "customer_id,customer_unique_id,customer_state\nk1,ann,SP\nk2,ann,RJ\nk3,bob,SP\n"),
+    ("olist_products_dataset", "product_id,product_category_name\np1,perfumaria\np2,\n"),
+    (
+        "product_category_name_translation",
+        "product_category_name,product_category_name_english\nperfumaria,perfumery\n",
+    ),
+];
+
+#[tokio::test]
+async fn an_export_of_six_files_becomes_a_lake_with_staging_files_alone() {
+    let lake = Lake::default();
+    for (name, text) in OLIST {
+        lake.put(&format!("data/{name}.csv"), text).await;
+    }
+    for (key, sql) in [
+        ("interactions", include_str!("olist/sql/staging/interactions.sql")),
+        ("sales", include_str!("olist/sql/staging/sales.sql")),
+        ("customers", include_str!("olist/sql/staging/customers.sql")),
+    ] {
+        lake.put(&format!("sql/staging/{key}.sql"), sql).await;
+    }
+    let rows = estimates(&lake, include_str!("olist/cxroi.toml")).await.unwrap();
+    // In São Paulo o1 and o2 are of August and o3 is not: 11.11 + 5.50 + 22.22.
+    assert_eq!(find(&rows, "revenue")["amount"], "38.8300");
+    // Of one person, whose latest order went to RJ.
+    let of = |metric: &str, segment: &str| {
+        let mut found = rows.iter().filter(|row| row["metric"] == metric && row["segment"] == segment);
+        found.next().map(|row| (row["n"].clone(), row["customers"].clone(), row["value"].clone()))
+    };
+    assert_eq!(of("revenue", "RJ"), Some((Value::Null, 1.into(), 38.83.into())));
+    // The same review of the same order is a copy; the one of the other order is not.
+    assert_eq!(of("csat_top2", "RJ").map(|row| (row.0, row.2)), Some((2.into(), 0.5.into())));
+    assert_eq!(find(&rows, "duplicate_rows")["value"], 1.0);
+    assert_eq!(find(&rows, "nps")["status"], "insufficient_n");
+}

@@ -1,5 +1,5 @@
 -- What it costs to win a customer and to keep one, over the last twelve months: the acquisition cost of those acquired; and
--- all service cost and the cost of programmes, over the customers active in this year and in the one before. A programme
+-- the service cost of all customers and the cost of programmes, over the customers active in this year and in the one before. A programme
 -- costs its monthly amount for the days that it ran, its last day too, and its one-off amount in the month of its start.
 -- grain: segment
 with customers as (
@@ -9,7 +9,7 @@ with customers as (
         coalesce(sum(acquisition_cost) filter (where acquired_month between $as_of - 11 and $as_of), 0)
             as acquisition_cost,
         count(*) filter (where active_t12m and active_t12m_before) as retained_customers,
-        coalesce(sum(service_cost_t12m), 0) as service_cost,
+        coalesce(sum(service_cost_t12m) filter (where customer_id is not null), 0) as service_cost,
     from windows.customer
 ),
 months as (

@@ -179,7 +179,7 @@ def roll_up(engine, lake, out, months):
         parts[part] = parts.get(part, 0.0) + time.perf_counter() - at
 
     for month in months:
-        for source in TIME:
+        for source in ("interactions", "sales"):
             timed("copies", engine.open, source, f"{lake}/{source}/month={month}/*.parquet", ordinal(month))
         for model in MODELS:
             (out / model.stem).mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
     if let Some(listed) = summary["rejected"]["listed"].as_u64().filter(|listed| *listed > 0) {
         writeln!(
             out,
-            "{listed} rows were set aside or share an id, see {} below the output folder",
+            "rows that were set aside, and ids of several rows: {listed} lines in {} below the output folder",
             text(&summary["rejected"], "file")
         )?;
     }

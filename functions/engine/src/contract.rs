@@ -406,7 +406,7 @@ fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Resul
         Text => nullif(try_cast(if is_text(found) { raw } else { try_cast(raw, DataType::Utf8) }, target), lit("")),
         Instant => return read_instant(raw, found, config),
         Day => return read_day(raw, found, config),
-        Kind::Month => return read_month(raw, found, config),
+        Kind::Month => return read_month(raw, found),
         Whole if float => {
             let whole = raw.clone().eq(floor(raw.clone()));
             when(whole, try_cast(raw, target)).end().map_err(|_| "cannot be typed")?
@@ -455,14 +455,16 @@ fn read_day(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'stat
     })
 }
 
-fn read_month(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'static str> {
+fn read_month(raw: Expr, found: &DataType) -> Result<Expr, &'static str> {
     let day = if is_text(found) {
         let is_month = regexp_like(raw.clone(), lit("^[0-9]{4}-[0-9]{2}$"), None);
         let first = concat(vec![raw.clone(), lit("-01")]);
         let text = when(is_month, first).otherwise(raw).map_err(|_| "cannot be typed")?;
         try_cast(text, DataType::Date32)
+    } else if *found == DataType::Date32 {
+        raw
     } else {
-        read_day(raw, found, config).map_err(|_| "a month must be text as 2024-12, or a date")?
+        return Err("a month must be text as 2024-12, or a date");
     };
     let part = |name: &str| cast(date_part(lit(name), day.clone()), DataType::Int32);
     Ok(part("year") * lit(12) + part("month") - lit(1))

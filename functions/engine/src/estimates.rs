@@ -150,8 +150,11 @@ impl Row {
         Self { score: Some(score), ..self }
     }
 
+    /// Says what a reader must know beside the number, if there is one.
     pub(crate) fn flag(mut self, flag: &'static str) -> Self {
-        self.flags.push(flag);
+        if self.status == Status::Ok {
+            self.flags.push(flag);
+        }
         self
     }
 

@@ -84,12 +84,14 @@ impl ReadInstant {
         if text.len() == 10 {
             return self.date(text.parse().ok()?);
         }
-        let time = text.get(11..)?;
-        if time.ends_with(['z', 'Z']) || time.contains(['+', '-']) {
-            return string_to_datetime(&Utc, text).ok();
+        let (minutes, rest) = (text.get(..16)?, text.get(16..)?);
+        let whole = if rest.starts_with(':') { text.to_owned() } else { format!("{minutes}:00{rest}") };
+        let instant = string_to_datetime(&Utc, &whole).ok()?.to_utc();
+        // Without an offset or the name of a zone it was taken for UTC.
+        if rest.contains(|letter: char| letter.is_alphabetic() || matches!(letter, '+' | '-')) {
+            return Some(instant);
         }
-        let seconds = if time.len() == 5 { ":00" } else { "" };
-        localised(string_to_datetime(&Utc, &format!("{text}{seconds}")).ok()?.naive_utc(), self.naive)
+        localised(instant.naive_utc(), self.naive)
     }
 }
 
@@ -118,6 +120,10 @@ mod tests {
             ("2024-12-31 10:15:00Z", Some("2024-12-31T10:15:00Z")),
             ("2024-12-31T10:15:00+05:30", Some("2024-12-31T04:45:00Z")),
             ("2024-12-31T10:15:00-0300", Some("2024-12-31T13:15:00Z")),
+            ("2024-12-31T10:15Z", Some("2024-12-31T10:15:00Z")),
+            ("2024-12-31 10:15 +01:00", Some("2024-12-31T09:15:00Z")),
+            ("2024-12-31 10:15:00 UTC", Some("2024-12-31T10:15:00Z")),
+            ("2024-12-31 10:15:00.25 America/New_York", Some("2024-12-31T15:15:00.250Z")),
             // Skipped in spring, repeated in autumn.
             ("2024-03-31 02:30:00", Some("2024-03-31T01:30:00Z")),
             ("2024-10-27 02:30:00", Some("2024-10-27T00:30:00Z")),

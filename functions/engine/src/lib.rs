@@ -167,7 +167,16 @@ impl Engine {
         }
         let ledgers = report::reconcile(&plan, &records, &outside, &snapshots)?;
 
-        let run_id = publish::run_id(self, &plan, &records, look_ahead.as_ref(), &snapshots, &ledgers);
+        let mut rejected = Vec::new();
+        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
+        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
+            rejected.extend(rejected::get(self, listing).await?);
+        }
+        rejected.extend(rejected::outside(self, &plan, &outside, now).await?);
+        let rejected = rejected::united(&rejected)?;
+        let listed = rollup::content(&rollup::parquet(&rejected)?);
+
+        let run_id = publish::run_id(self, &plan, &records, look_ahead.as_ref(), &snapshots, &ledgers, &listed);
         let period = plan.period.to_string();
         let outcome = |pointer, published, repaired| Outcome {
             period: plan.period,
@@ -189,13 +198,6 @@ impl Engine {
         let facts = records.iter().chain(&look_ahead);
         let session = report::session(self, &reported, facts, &snapshots, &run_id).await?;
         let rows = report::estimates(self, &plan, &reported, &session, &records, &ledgers).await?;
-        let mut rejected = Vec::new();
-        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
-        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
-            rejected.extend(rejected::get(self, listing).await?);
-        }
-        rejected.extend(rejected::outside(self, &plan, now).await?);
-        let rejected = rejected::united(&rejected)?;
         let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshots: &snapshots };
         match run.publish(before, &rows, &ledgers, &rejected, now).await {
             Ok(pointer) => Ok(outcome(pointer, true, 0)),
@@ -208,11 +210,21 @@ impl Engine {
         }
     }
 
+    /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
+    async fn roll_up(&self, month: MonthPlan, partitions: usize) -> Result<Record> {
+        let (engine, plan) = (self.clone(), month.clone());
+        let task = SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await });
+        // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
+        task.join().await.map_err(|_| {
+            Error::Input(format!("{}: the reader gave up on damaged data in one of {}", month.month, month.files(self)))
+        })?
+    }
+
     /// What is known of the days after the reported month.
     async fn look_ahead(&self, plan: &Plan) -> Result<Option<Record>> {
         match &plan.look_ahead {
             Some(MonthPlan { record: Some(record), .. }) => Ok(Some(record.clone())),
-            Some(days) => rollup::roll_up(self, days, self.cores).await.map(Some),
+            Some(days) => self.roll_up(days.clone(), self.cores).await.map(Some),
             None => Ok(None),
         }
     }
@@ -230,17 +242,7 @@ impl Engine {
                 if let Some(record) = month.record {
                     return Ok(record);
                 }
-                // A task of its own: with one partition a query runs where it is polled.
-                let (engine, plan) = (self.clone(), month.clone());
-                let task = SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await });
-                // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
-                let record = task.join().await.map_err(|_| {
-                    Error::Input(format!(
-                        "{}: the reader gave up on damaged data in one of {}",
-                        month.month,
-                        month.files(self)
-                    ))
-                })??;
+                let record = self.roll_up(month.clone(), partitions).await?;
                 let month = month.month;
                 let rows = record.sources.values().map(|counts| counts.rows).sum();
                 progress(Progress::RolledUp { month, rows });

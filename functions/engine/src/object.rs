@@ -162,7 +162,8 @@ impl InputObject {
         if fields.is_empty() {
             return Err(DataFusionError::Execution("its first line names no columns".to_owned()));
         }
-        let rest = &head[head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1)..];
+        let rest =
+            &head[head.iter().position(|byte| matches!(byte, b'\n' | b'\r')).map_or(head.len(), |end| end + 1)..];
         let rows = (meta.size <= HEAD && rest.trim_ascii().is_empty()).then_some(0);
         let schema = Arc::new(Schema::new(fields));
         Ok(Self { meta, format: Format::Csv { delimiter }, schema, rows, footer: None })

@@ -18,7 +18,7 @@ use crate::rows::Rows;
 use crate::session::{self, View};
 
 /// The version of what the facts' columns mean. Raise it when the same SQL would be read differently.
-pub(crate) const FACTS_FORMAT: u32 = 3;
+pub(crate) const FACTS_FORMAT: u32 = 4;
 
 /// How long before a month's end a feed's last row may lie for the month to count as complete.
 const FEED_SILENCE: Duration = Duration::days(3);

@@ -74,6 +74,7 @@ pub(crate) fn run_id(
     look_ahead: Option<&Record>,
     snapshots: &Snapshots,
     ledgers: &BTreeMap<String, Ledger>,
+    rejected: &str,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
     let config = &engine.config;
@@ -93,15 +94,13 @@ pub(crate) fn run_id(
         for (name, table) in &record.tables {
             hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
         }
-        let rejected = record.rejected.as_ref().map(|table| &table.content);
-        hasher.update(format!("\n{} rejected {rejected:?}", record.month).as_bytes());
     }
     // What was set aside is published too; what belongs to later months is not.
     for (name, ledger) in ledgers {
         let Outside { undated, before, future, after: _ } = ledger.outside;
         hasher.update(format!("\n{name} {:?} {undated} {before} {future}", ledger.counts).as_bytes());
     }
-    hasher.update(format!("\n{snapshots:?}").as_bytes());
+    hasher.update(format!("\n{snapshots:?}\n{rejected}").as_bytes());
     for model in engine.models.layer("windows").chain(engine.models.layer("measures")) {
         hasher.update(format!("\n{} {}", model.name, content(model.sql.as_bytes())).as_bytes());
     }

@@ -3,6 +3,7 @@
 //! Only months that have such rows are looked at again, object by object. Where a staging file does more than compute on
 //! rows of one table, nobody can tell a row's file: its key remains.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -17,12 +18,12 @@ use crate::contract::{SOURCES, Source};
 use crate::error::{Context, Error, Result};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::plan::{MonthPlan, Plan};
+use crate::plan::{MonthPlan, Outside, Plan};
 use crate::rollup::{Counts, FactTable, parquet};
 use crate::rows::Rows;
 use crate::{Engine, session};
 
-/// Rows that are listed of a source and month. All are counted.
+/// Rows that are listed of a source and month, and ids with copies. All are counted.
 const LISTED: usize = 10_000;
 
 fn schema() -> SchemaRef {
@@ -60,6 +61,9 @@ impl Search<'_> {
         let table = &engine.lake.sources[&raw];
         let (mut found, mut left) = (Vec::new(), LISTED);
         for object in table.objects.iter().filter(|object| wanted(&raw, object)) {
+            if left == 0 {
+                break;
+            }
             let file = table.location.relative(&object.meta.location);
             let file = if file.is_empty() { object.meta.location.filename().unwrap_or_default() } else { &file };
             let only = |name: &str, other: &InputObject| name != raw || other.meta.location == object.meta.location;
@@ -81,7 +85,7 @@ impl Search<'_> {
         engine.view(None).register(&session, wanted).await?;
         let row = if file.is_some() { "row_number() over ()" } else { "cast(null as bigint)" };
         let sql = format!(
-            "select row, {} as key, {} as reason from (select *, {row} as row from audit.{}) where {} order by row, key limit {LISTED}",
+            "select row, {} as key, {} as reason from (select *, {row} as row from audit.{}) where {} order by row, key, reason limit {LISTED}",
             key(self.source),
             self.reason,
             self.source.name,
@@ -191,10 +195,16 @@ pub(crate) async fn of_dimension(engine: &Engine, source: &Source, counts: &Coun
 
 /// Lists the rows that belong to no month: without a readable time, in the future, and before the first month with a
 /// sale. Where history was made to start later, what lies before it is no mistake.
-pub(crate) async fn outside(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> Result<Vec<RecordBatch>> {
+pub(crate) async fn outside(
+    engine: &Engine,
+    plan: &Plan,
+    counts: &BTreeMap<&'static str, Outside>,
+    now: DateTime<Utc>,
+) -> Result<Vec<RecordBatch>> {
     let start = plan.history_start.start(engine.config.timezone);
     let mut found = Vec::new();
-    for source in SOURCES.iter().filter(|source| plan.feeds.contains_key(source.name)) {
+    let strays = |counts: &Outside| counts.undated + counts.future > 0 || counts.before > 0 && !plan.history_is_set;
+    for source in SOURCES.iter().filter(|source| counts.get(source.name).is_some_and(strays)) {
         let time = source.time.expect("feeds have a time");
         let before = if plan.history_is_set { "false".to_owned() } else { format!("{time} < $start") };
         let search = Search {
@@ -263,7 +273,11 @@ pub(crate) async fn put(engine: &Engine, found: &[RecordBatch], folder: String) 
 /// Reads a listing back.
 pub(crate) async fn get(engine: &Engine, table: &FactTable) -> Result<Vec<RecordBatch>> {
     let location = engine.output.join(&table.key);
-    let damaged = || Error::Input(format!("{location} is missing or damaged; delete the record that names it"));
+    let damaged = || {
+        Error::Input(format!(
+            "{location} is missing or damaged; delete the record below facts/records/ or snapshots/records/ that names it"
+        ))
+    };
     let (bytes, _) = location.get().await?.ok_or_else(damaged)?;
     if crate::rollup::content(&bytes) != table.content {
         return Err(damaged());

@@ -249,7 +249,8 @@ pub(crate) async fn estimates(
         rows = rows.into_iter().map(flag).collect();
     }
     if plan.incomplete.is_some() {
-        rows = rows.into_iter().map(|row| row.flag("incomplete")).collect();
+        // Rows without a value too: they may have one once the month is complete.
+        rows.iter_mut().for_each(|row| row.flags.push("incomplete"));
     }
     tie_out(&rows, records)?;
     let rows: Vec<Row> = rows.into_iter().map(|row| row.suppressed_below(engine.config.min_customers)).collect();

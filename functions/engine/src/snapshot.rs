@@ -43,7 +43,10 @@ async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
     let mut hasher = blake3::Hasher::new();
     let Config { timezone, method, .. } = engine.config.as_ref();
     let naive = method.naive_timezone;
-    hasher.update(format!("format {FACTS_FORMAT}\n{}\n{timezone} {naive}\n", staging.sql).as_bytes());
+    hasher.update(
+        format!("format {FACTS_FORMAT}\n{}\n{timezone} {naive} {}\n", staging.sql, chrono_tz::IANA_TZDB_VERSION)
+            .as_bytes(),
+    );
     let reads = staging.references()?;
     let reads: Vec<_> = reads.iter().filter_map(|table| engine.lake.sources.get_key_value(table.table())).collect();
     for (name, raw) in &reads {
@@ -94,11 +97,11 @@ async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
     let facts = Facts::collect(&model, planned).await?;
+    let key = format!("snapshots/{name}/{}.parquet", rollup::content(&facts.bytes));
+    let set_aside = rejected::of_dimension(engine, source, &counts).await?;
     for (_, raw) in reads {
         raw.unchanged(&raw.objects).await?;
     }
-    let key = format!("snapshots/{name}/{}.parquet", rollup::content(&facts.bytes));
-    let set_aside = rejected::of_dimension(engine, source, &counts).await?;
     let rejected = rejected::put(engine, &set_aside, format!("snapshots/rejected/{name}")).await?;
     let snapshot = Snapshot { table: facts.put(engine, key).await?, counts, rejected };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;

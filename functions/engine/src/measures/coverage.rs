@@ -5,11 +5,11 @@ use crate::error::Result;
 use crate::estimates::{Row, Status};
 use crate::rows::Money;
 
-pub(crate) fn finish(_: &Scope, sums: &Sums) -> Result<Vec<Row>> {
+pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let (active, covered) = (sums.integer("active")?, sums.integer("covered")?);
     let row = |metric| Row::new("quality", metric, "share", "census").window("ALL").of(None, active);
     let (revenue, heard) = (sums.money("revenue")?, sums.money("covered_revenue")?);
-    Ok(vec![
+    let rows = [
         if active == 0 {
             row("customer_coverage").without(Status::InsufficientN)
         } else {
@@ -20,5 +20,6 @@ pub(crate) fn finish(_: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         } else {
             row("revenue_coverage").census(heard.to_f64() / revenue.to_f64())
         },
-    ])
+    ];
+    Ok(rows.map(|row| scope.needs(12, row)).into())
 }

@@ -57,7 +57,7 @@ const MEASURES: &[(&str, &[&str], Finish)] = &[
     ("coverage", &["interactions"], coverage::finish),
     ("first_contact_resolution", &["interactions"], first_contact_resolution::finish),
     ("customer_acquisition_cost", &["customers"], customer_acquisition_cost::finish),
-    ("acquisition_to_retention_cost", &["customers"], acquisition_to_retention_cost::finish),
+    ("acquisition_to_retention_cost", &["interactions", "customers"], acquisition_to_retention_cost::finish),
     ("revenue_reconciliation", &["control_totals"], revenue_reconciliation::finish),
     ("lifetime_value", &["interactions", "customers"], lifetime_value::finish),
 ];
@@ -78,11 +78,12 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
     let names: Vec<String> = MEASURES.iter().map(|(name, ..)| format!("measures/{name}")).collect();
     let mut sums =
         futures::stream::iter(names).map(|name| summed(engine, session, name, parameters.clone())).buffered(2);
+    let segments = segments(session).await?;
     let mut rows = Vec::new();
     for (_, sources, finish) in MEASURES {
         let sums = sums.next().await.expect("one for each measure")?;
         let applicable = sources.iter().all(|source| engine.config.lake.contains_key(*source));
-        let mut segments: BTreeMap<String, Option<usize>> = BTreeMap::from([(ALL.to_owned(), None)]);
+        let mut segments = segments.clone();
         for row in 0..sums.len() {
             segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
         }
@@ -95,6 +96,18 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         }
     }
     Ok(rows)
+}
+
+/// Every segment with a customer, and everybody: a measure says of each whether it has a number.
+async fn segments(session: &SessionContext) -> Result<BTreeMap<String, Option<usize>>> {
+    let context = || "cannot read windows.customer".to_owned();
+    let sql = "select distinct segment from windows.customer where segment is not null";
+    let found = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let mut segments = BTreeMap::from([(ALL.to_owned(), None)]);
+    for row in 0..found.len() {
+        segments.insert(found.text("segment", row)?.unwrap_or_default(), None);
+    }
+    Ok(segments)
 }
 
 /// The sums of a measure, all segments.

@@ -2,9 +2,12 @@
 
 use super::{NOT_RECONCILED, Scope, Sums};
 use crate::error::Result;
-use crate::estimates::{Row, Status};
+use crate::estimates::{ALL, Row, Status};
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
+    if sums.segment != ALL {
+        return Ok(Vec::new());
+    }
     let (difference, ledger) = (sums.money("difference")?, sums.money("ledger")?);
     let row = Row::new("quality", "revenue_reconciliation", "money", "census").window("MONTH");
     if sums.count("months")? == 0 {
