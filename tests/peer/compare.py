@@ -565,7 +565,7 @@ def direct_numbers(engine, parameters):
         if customer is not None and nps is not None:
             answers[customer].append((AS_OF - month, (nps >= 9) - (nps <= 6)))
         came[customer] = min(came[customer], month)
-        service += Fraction(cost or 0) * (month > AS_OF - 12)
+        service += Fraction(cost or 0) * (month > AS_OF - 12 and customer is not None)
     for customer, touchpoint, at in rows("customer_id, touchpoint, occurred_at", "contacts"):
         matters[customer, touchpoint].append(at)
     for (customer, _), times in matters.items():
