@@ -24,7 +24,7 @@ events as (
     union all
     select customer_id, ordered_at as occurred_at, cast(null as int) as month, 0 as undecided_sessions, 1 as orders
     from orders
-    where (select count(*) from facts.session where month between $as_of - 3 and $as_of) > 0
+    where (select coalesce(sum(undecided_sessions), 0) from facts.session where month between $as_of - 3 and $as_of) > 0
 ),
 latest as (
     select

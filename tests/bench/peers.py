@@ -160,9 +160,11 @@ class Polars:
 
     def session(self):
         rows = self.interactions.filter(pl.col("pages_viewed").is_not_null(), pl.col("customer_id").is_not_null())
-        undecided = rows.filter(pl.col("converted").is_null()).select("month").unique()
+        start = pl.date(pl.col("month") // 12, pl.col("month") % 12 + 1, 1).cast(pl.Datetime("us"))
         values = {"sessions": pl.len(), "undecided_sessions": pl.col("converted").null_count()}
-        return rows.join(undecided, on="month", how="semi"), ["month", "customer_id", "occurred_at"], values
+        undecided = pl.col("converted").is_null().any().over("month")
+        kept = undecided | (pl.col("occurred_at") < start + pl.duration(hours=38))
+        return rows.filter(kept), ["month", "customer_id", "occurred_at"], values
 
     def service_contact(self):
         rows = self.interactions.filter(pl.col("service_cost").is_not_null(), pl.col("customer_id").is_not_null())
