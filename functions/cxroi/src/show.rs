@@ -77,7 +77,11 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
         let score =
             row["score"].as_str().or(row["outcome"].as_str()).filter(|score| !text(row, "metric").contains(score));
         let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
-        let name = if text(row, "method") == "census_yoy" { format!("{name} (year on year)") } else { name };
+        let name = match text(row, "method").as_str() {
+            "census_yoy" => format!("{name} (year on year)"),
+            "wilson_cluster" => format!("{name} (clustered)"),
+            _ => name,
+        };
         lines.push([
             score.map_or(name.clone(), |score| format!("{name} ({score})")),
             text(row, "window"),
