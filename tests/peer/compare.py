@@ -639,7 +639,7 @@ def direct_numbers(engine, parameters):
         if segment == "(all)":
             stayed = len(active(customers, 0, 11) & active(customers, 12, 23))
             cost = service + sum(programme_cost(*programme) for programme in programmes)
-            value = float(sum(won) / len(won) / (cost / stayed)) if won and stayed and cost > 0 else None
+            value = float(sum(won) / len(won) / (cost / stayed)) if won and stayed and service > 0 else None
             put("acquisition_to_retention_cost", "T12M", 24, value)
     return numbers
 
