@@ -15,7 +15,6 @@ use datafusion::prelude::{concat, date_part, floor, nullif, regexp_like};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result, suggestion};
-use crate::instant;
 use crate::month::Month;
 
 /// A source of the contract.
@@ -192,6 +191,11 @@ impl Source {
     pub fn is_dimension(&self) -> bool {
         self.time.is_none() && !self.columns.is_empty()
     }
+
+    /// The condition in SQL under which a row can be a copy of another: it says who it is.
+    pub(crate) fn identified(&self) -> String {
+        self.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// The source of that name.
@@ -329,16 +333,14 @@ pub(crate) fn audited(
     if let Some((name, (month, until))) = source.time.zip(month) {
         let time = Expr::Column(ColumnName::from_name(name));
         let found = staged_types.field_with_unqualified_name(name).ok().map(|field| field.data_type());
-        let until = literal(next_of(found, until));
-        let within = time.clone().gt_eq(literal(month.start(config.timezone))).and(time.lt(until));
+        let from = lit(instant(month.start(config.timezone)));
+        let within = time.clone().gt_eq(from).and(time.lt(lit(instant(next_of(found, until)))));
         return rows.filter(within).and_then(|rows| rows.with_column("month", lit(month.0))).context(plan);
     }
     source.months.iter().try_fold(rows, |rows, (column, name)| {
         let zone = DataType::Timestamp(TimeUnit::Microsecond, Some(config.timezone.name().into()));
         let local = cast(Expr::Column(ColumnName::from_name(*column)), zone);
-        let year = cast(date_part(lit("year"), local.clone()), DataType::Int32);
-        let month = cast(date_part(lit("month"), local), DataType::Int32);
-        rows.with_column(name, year * lit(12) + month - lit(1)).context(plan)
+        rows.with_column(name, month_of(local)).context(plan)
     })
 }
 
@@ -363,9 +365,15 @@ fn next_of(time: Option<&DataType>, until: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros + (unit - micros.rem_euclid(unit)) % unit).unwrap_or(until)
 }
 
-/// An instant as a literal of the contract's type.
-fn literal(at: DateTime<Utc>) -> Expr {
-    lit(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into())))
+/// An instant as a value of the contract's type.
+pub(crate) fn instant(at: DateTime<Utc>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
+}
+
+/// The month of a local time or date as a number.
+fn month_of(local: Expr) -> Expr {
+    let part = |name: &str| cast(date_part(lit(name), local.clone()), DataType::Int32);
+    part("year") * lit(12) + part("month") - lit(1)
 }
 
 /// Whether every value of the type can be read as the kind. Such a column is not looked at when rows are counted.
@@ -437,9 +445,9 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
             try_cast(try_cast(raw, DataType::Timestamp(TimeUnit::Microsecond, None)), instant_type())
         }
         DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64 => {
-            instant::read_instant(raw, naive, config.timezone)
+            crate::instant::read_instant(raw, naive, config.timezone)
         }
-        found if is_text(found) => instant::read_instant(raw, naive, config.timezone),
+        found if is_text(found) => crate::instant::read_instant(raw, naive, config.timezone),
         _ => return Err("say its unit in a staging file, as to_timestamp_seconds(...)"),
     })
 }
@@ -466,6 +474,5 @@ fn read_month(raw: Expr, found: &DataType) -> Result<Expr, &'static str> {
     } else {
         return Err("a month must be text as 2024-12, or a date");
     };
-    let part = |name: &str| cast(date_part(lit(name), day.clone()), DataType::Int32);
-    Ok(part("year") * lit(12) + part("month") - lit(1))
+    Ok(month_of(day))
 }

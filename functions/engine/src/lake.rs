@@ -112,6 +112,11 @@ impl RawSource {
         format!("{} {version} {size}", self.location.relative(location))
     }
 
+    /// Where an object stands among those of the source, if it is one of them.
+    pub(crate) fn position(&self, object: &InputObject) -> Option<usize> {
+        self.objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location)).ok()
+    }
+
     /// Whether an object has a column, in its rows or in its key.
     pub(crate) fn has_column(&self, object: &InputObject, name: &str) -> bool {
         object.schema.field_with_name(name).is_ok()

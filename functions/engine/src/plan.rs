@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::Engine;
-use crate::contract::{Presence, SOURCES, Source};
+use crate::contract::{self, Presence, SOURCES, Source, instant};
 use crate::error::{Context, Error, Result};
 use crate::month::Month;
 use crate::object::{InputObject, Span};
@@ -103,23 +103,21 @@ impl Plan {
         let start = self.history_start.start(engine.config.timezone);
         let feed = &self.feeds[feed];
         let Some((table, spans)) = &feed.column else { return feed.reads.contains(raw) };
-        let objects = &engine.lake.sources[table].objects;
-        let position = objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location));
         let inside = |span: &Span| match *span {
             Span::Empty => true,
             Span::Within { first, last, .. } => start <= first && last <= now,
             Span::Unknown => false,
         };
-        table == raw && position.is_ok_and(|position| !inside(&spans[position]))
+        let position = engine.lake.sources[table].position(object);
+        table == raw && position.is_some_and(|position| !inside(&spans[position]))
     }
 }
 
 impl MonthPlan {
     /// Whether the month's rollup reads the object at this position of a raw source.
     pub(crate) fn reads(&self, engine: &Engine, raw: &str, object: &InputObject) -> bool {
-        let position =
-            engine.lake.sources[raw].objects.binary_search_by(|known| known.meta.location.cmp(&object.meta.location));
-        position.is_ok_and(|position| self.objects.contains(&(raw.to_owned(), position)))
+        let position = engine.lake.sources[raw].position(object);
+        position.is_some_and(|position| self.objects.contains(&(raw.to_owned(), position)))
     }
 }
 
@@ -321,7 +319,7 @@ async fn feed(
         let files = files.flat_map(|raw| raw.objects.iter().map(|object| raw.location.name_of(&object.meta.location)));
         format!("cannot read {} from {}", source.name, some(files.collect()))
     };
-    let now = datafusion::common::ScalarValue::TimestampMicrosecond(Some(now.timestamp_micros()), Some("UTC".into()));
+    let now = instant(now);
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(vec![("now", now)]));
     let ends = Rows::collect(ends.context(context)?).await.context(context)?;
     let (Some(first), Some(last)) = (ends.instant("first", 0)?, ends.instant("last", 0)?) else {
@@ -463,15 +461,12 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     let session = engine.session(engine.cores);
     let wanted = |_: &str, object: &InputObject| feed.column.is_none() || unclear.contains(&object.meta.location);
     engine.view(None).register(&session, wanted).await?;
-    let time = crate::contract::source(source).and_then(|source| source.time).expect("feeds have a time");
+    let time = contract::source(source).and_then(|source| source.time).expect("feeds have a time");
     let sql = format!(
         "select count(*) filter (where {time} is null) as undated, count(*) filter (where {time} < $start) as before, \
          count(*) filter (where {time} >= $end and {time} <= $now) as after, \
          count(*) filter (where {time} >= $start and {time} > $now) as future from audit.{source}"
     );
-    let instant = |at: DateTime<Utc>| {
-        datafusion::common::ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
-    };
     let context = || format!("cannot read {source}");
     let rows = session::read_only(&session, &sql).await.and_then(|rows| {
         rows.with_param_values(vec![("start", instant(start)), ("end", instant(end)), ("now", instant(now))])
@@ -496,7 +491,7 @@ pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()
     let session = engine.session(engine.cores);
     let view = engine.view(None);
     view.register(&session, |_, _| true).await?;
-    let sales = crate::contract::source("sales").expect("a source of the contract");
+    let sales = contract::source("sales").expect("a source of the contract");
     let staged = view.staged(&session, sales).await?;
     if staged.schema().field_with_unqualified_name("currency").is_err() {
         return Ok(());

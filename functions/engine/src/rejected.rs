@@ -14,13 +14,14 @@ use chrono::{DateTime, Duration, Utc};
 use datafusion::common::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::contract::{SOURCES, Source};
+use crate::contract::{SOURCES, Source, instant};
 use crate::error::{Context, Error, Result};
 use crate::month::Month;
 use crate::object::InputObject;
 use crate::plan::{MonthPlan, Outside, Plan};
 use crate::rollup::{Counts, FactTable, parquet};
 use crate::rows::Rows;
+use crate::session::View;
 use crate::{Engine, session};
 
 /// Rows that are listed of a source and month, and ids with copies. All are counted.
@@ -161,11 +162,7 @@ pub(crate) async fn of_month(
         found.extend(search.run(engine, wanted).await?);
     }
     if counts.duplicate > 0 {
-        let mut view = engine.view(Some((plan.month, plan.until)));
-        view.unique = false;
-        let session = engine.session(1);
-        view.register(&session, wanted).await?;
-        found.extend(copies(&session, source, Some(plan.month)).await?);
+        found.extend(copies(engine, source, Some((plan.month, plan.until)), wanted).await?);
     }
     Ok(found)
 }
@@ -184,11 +181,7 @@ pub(crate) async fn of_dimension(engine: &Engine, source: &Source, counts: &Coun
         found.extend(search.run(engine, |_, _| true).await?);
     }
     if counts.duplicate > 0 {
-        let mut view = engine.view(None);
-        view.unique = false;
-        let session = engine.session(1);
-        view.register(&session, |_, _| true).await?;
-        found.extend(copies(&session, source, None).await?);
+        found.extend(copies(engine, source, None, |_, _| true).await?);
     }
     Ok(found)
 }
@@ -222,20 +215,19 @@ pub(crate) async fn outside(
     Ok(found)
 }
 
-fn instant(at: DateTime<Utc>) -> ScalarValue {
-    ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
-}
-
 /// Rows that share their identity, whatever their files: a line an identity.
 async fn copies(
-    session: &datafusion::prelude::SessionContext,
+    engine: &Engine,
     source: &Source,
-    month: Option<Month>,
+    month: Option<(Month, DateTime<Utc>)>,
+    wanted: impl Fn(&str, &InputObject) -> bool,
 ) -> Result<Option<RecordBatch>> {
+    let session = engine.session(1);
+    let view = View { unique: false, ..engine.view(month) };
+    view.register(&session, wanted).await?;
     let columns: Vec<&str> = source.columns.iter().map(|column| column.name).collect();
     let columns = columns.join(", ");
-    let identified =
-        source.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
+    let identified = source.identified();
     let identity = source.identity.join(", ");
     let parts = source.identity.iter().map(|column| format!("'{column}=' || {column}")).collect::<Vec<_>>().join(", ");
     let sql = format!(
@@ -248,11 +240,12 @@ async fn copies(
         source.name
     );
     let context = || format!("cannot list the copies in {}", source.name);
-    let rows = session::read_only(session, &sql).await.context(context)?;
+    let rows = session::read_only(&session, &sql).await.context(context)?;
     let rows = Rows::collect(rows).await.context(context)?;
     if rows.len() == 0 {
         return Ok(None);
     }
+    let month = month.map(|(month, _)| month);
     table(source, month, None, vec![None; rows.len()], &rows).map(Some)
 }
 

@@ -232,8 +232,7 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
         }
     }
     let identity = source.identity.join(", ");
-    let identified =
-        source.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
+    let identified = source.identified();
     if !may_repeat(session, &format!("select {identity} from staging.{} where {identified}", source.name))
         .await
         .context(context)?

@@ -132,11 +132,10 @@ pub(crate) fn parameters(config: &Config, reported: Option<&Reported>) -> Parame
         ("ces_higher_is_better", ScalarValue::from(ces_higher_is_better)),
     ];
     if let Some(Reported { period, history_from, known_until }) = reported {
-        let known_until = ScalarValue::TimestampMicrosecond(Some(known_until.timestamp_micros()), Some("UTC".into()));
         parameters.extend([
             ("as_of", ScalarValue::from(period.0)),
             ("history_from", ScalarValue::from(history_from.0)),
-            ("known_until", known_until),
+            ("known_until", contract::instant(*known_until)),
         ]);
     }
     parameters
