@@ -1,5 +1,6 @@
 //! Runs each `tests/sql/<layer>/<model>.slt`: plain sqllogictest, with one addition. A statement
-//! `model <layer>/<model> [name = number ...]` stands for the text of that SQL file with these parameters.
+//! `model <layer>/<model> [name = number ...]` stands for the text of that SQL file with these parameters, and
+//! `view of model ...` puts it into the place of the table of that name, which a measure reads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,16 +24,22 @@ impl AsyncDB for Database {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<Self::ColumnType>, DataFusionError> {
-        let planned = match sql.strip_prefix("model ") {
+        let planned = match sql.split_once("model ") {
             None => self.session.sql(sql).await?,
-            Some(call) => {
+            Some((target, call)) => {
                 let mut words = call.split_whitespace();
                 let name = words.next().unwrap_or_default();
                 let model = self.models.get(name).map_err(|error| DataFusionError::Plan(error.to_string()))?;
                 let words: Vec<&str> = words.collect();
                 let parameters: Vec<(String, ScalarValue)> =
                     words.chunks(3).map(|pair| (pair[0].to_owned(), parameter(pair[2]))).collect();
-                self.session.sql(&model.sql).await?.with_param_values(parameters)?
+                let planned = self.session.sql(&model.sql).await?.with_param_values(parameters)?;
+                if !target.is_empty() {
+                    self.session.deregister_table(name.replace('/', "."))?;
+                    self.session.register_table(name.replace('/', "."), planned.into_view())?;
+                    return Ok(DBOutput::StatementComplete(0));
+                }
+                planned
             }
         };
         let is_query = planned.schema().fields().iter().any(|field| field.name() != "count");

@@ -19,6 +19,7 @@ with events as (
         task_error,
         task_abandoned,
         task_seconds,
+        cast(null as timestamp) as ordered_at,
         cast(null as decimal(20, 4)) as amount,
         cast(null as decimal(20, 4)) as margin,
     from staging.interactions
@@ -39,6 +40,7 @@ with events as (
         null as task_error,
         null as task_abandoned,
         null as task_seconds,
+        ordered_at,
         amount,
         coalesce(margin, cast(amount * $default_margin_rate as decimal(20, 4))) as margin,
     from staging.sales
@@ -77,6 +79,7 @@ select
     coalesce(sum(task_seconds), 0) as task_seconds,
     count(amount) as order_lines,
     count(*) filter (where amount > 0) as positive_lines,
+    min(ordered_at) filter (where amount > 0) as first_ordered_at,
     coalesce(sum(amount), 0) as revenue,
     coalesce(sum(margin), 0) as margin,
 from events

@@ -2,16 +2,7 @@
 -- the 24 hours from its start, each order counting for the latest session before it; what anonymous sessions do not say stays
 -- unknown, and they are left out. All anonymous sessions are one more customer of (all).
 -- grain: segment
-with flagged as (
-    select
-        customer_id,
-        sum(converted) as converted,
-        sum(case when customer_id is null then conversion_known else sessions end) as sessions,
-    from facts.customer_month
-    where month between $as_of - 2 and $as_of and sessions > 0
-    group by customer_id
-),
-orders as (
+with orders as (
     select customer_id, order_id, min(ordered_at) as ordered_at
     from facts.order_month
     where month between $as_of - 3 and $as_of and positive_lines > 0
@@ -49,17 +40,19 @@ attributed as (
     where session.month between $as_of - 2 and $as_of
     group by session.customer_id
 ),
-scoped as (
+sessions as (
     select
-        flagged.converted + coalesce(attributed.converted, 0) as score,
-        flagged.sessions as responses,
-        unnest(
-            case when flagged.customer_id is null then ['(all)'] else [coalesce(customers.segment, '(unknown)'), '(all)'] end
-        ) as segment,
-    from flagged
-    left join attributed on attributed.customer_id = flagged.customer_id
-    left join staging.customers as customers on customers.customer_id = flagged.customer_id
-    where flagged.sessions > 0
+        customer.segment,
+        customer.customer_id,
+        customer.converted + coalesce(attributed.converted, 0) as score,
+        case when customer.customer_id is null then customer.conversion_known else customer.sessions end as responses,
+    from windows.customer_t3m as customer
+    left join attributed on attributed.customer_id = customer.customer_id
+),
+scoped as (
+    select score, responses, unnest(case when customer_id is null then ['(all)'] else [segment, '(all)'] end) as segment
+    from sessions
+    where responses > 0
 )
 select
     segment,

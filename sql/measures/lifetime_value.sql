@@ -1,18 +1,8 @@
 -- Net value (margin less service cost, both capped) of each of the twelve months after a customer's answer to the NPS
 -- question, over the customers for whom that month is known; a month without a row counts as 0. The answer is the first
--- from the fourth month of history and from three months after the customer came. Beside it, what acquired customers cost.
+-- of `windows.first_answer`. Beside it, what acquired customers cost.
 -- grain: segment, months_after
-with answers as (
-    select customer.customer_id, customer.segment, min(facts.month) as index_month
-    from facts.customer_month as facts
-    inner join windows.customer as customer on customer.customer_id = facts.customer_id
-    where
-        facts.nps_responses > 0
-        and facts.month between $history_from + 3 and $as_of - 1
-        and customer.acquired_month <= facts.month - 3
-    group by customer.customer_id, customer.segment
-),
-caps as (
+with caps as (
     select
         coalesce(max(case when outcome = 'margin' then cap end), 0) as margin,
         coalesce(max(case when outcome = 'service_cost' then cap end), 0) as service_cost,
@@ -21,24 +11,24 @@ caps as (
 spent as (
     select
         answers.segment,
-        facts.month - answers.index_month as months_after,
+        facts.month - answers.month as months_after,
         sum(
             greatest(least(facts.margin, caps.margin), -caps.margin) - least(facts.service_cost, caps.service_cost)
         ) as capped,
         sum(facts.margin - facts.service_cost) as uncapped,
     from caps
-    cross join answers
+    cross join windows.first_answer as answers
     inner join facts.customer_month as facts on facts.customer_id = answers.customer_id
-    where facts.month <= $as_of and facts.month - answers.index_month between 1 and 12
-    group by answers.segment, facts.month - answers.index_month
+    where facts.month <= $as_of and facts.month - answers.month between 1 and 12
+    group by answers.segment, facts.month - answers.month
 ),
 observed as (
     select answers.segment, months.months_after, count(*) as customers
-    from answers
+    from windows.first_answer as answers
     cross join (
         values (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12)
     ) as months (months_after)
-    where answers.index_month + months.months_after <= $as_of
+    where answers.month + months.months_after <= $as_of
     group by answers.segment, months.months_after
 ),
 scoped as (

@@ -3,59 +3,27 @@
 -- (up_sell, down_sell) from frequency. Whatever was bought in no order, as refunds alone, is the residual:
 -- cross_sell + category_return - category_lapse + up_sell - down_sell + frequency + residual = delta.
 -- grain: segment
-with orders as (
+with cells as (
     select
-        customer_id,
-        category,
-        order_id,
-        sum(case when month > $as_of - 6 then revenue else 0 end) as revenue,
-        sum(case when month <= $as_of - 6 then revenue else 0 end) as revenue_before,
-        max(case when month > $as_of - 6 and positive_lines > 0 then 1 else 0 end) as ordered,
-        max(case when month <= $as_of - 6 and positive_lines > 0 then 1 else 0 end) as ordered_before,
-    from facts.order_month
-    where month between $as_of - 11 and $as_of
-    group by customer_id, category, order_id
-),
-cells as (
-    select
-        customer_id,
-        category,
-        sum(revenue) as revenue,
-        sum(revenue_before) as revenue_before,
-        sum(ordered) as orders,
-        sum(ordered_before) as orders_before,
-    from orders
-    group by customer_id, category
-),
-known as (
-    select customer_id, category
-    from facts.order_month
-    where month <= $as_of - 12 and positive_lines > 0
-    group by customer_id, category
-),
-named as (
-    select
-        cells.customer_id,
-        cells.category,
-        cells.revenue,
-        cells.revenue_before,
+        sales.customer_id,
+        sales.category,
+        sales.revenue_t6m as revenue,
+        sales.revenue_t6m_before as revenue_before,
         case
-            when cells.orders_before > 0 and cells.orders > 0 then 'both'
-            when cells.orders_before > 0 then 'category_lapse'
-            when cells.orders > 0 and known.customer_id is null then 'cross_sell'
-            when cells.orders > 0 then 'category_return'
+            when sales.orders_t6m_before > 0 and sales.orders_t6m > 0 then 'both'
+            when sales.orders_t6m_before > 0 then 'category_lapse'
+            when sales.orders_t6m > 0 and sales.first_order_month <= $as_of - 12 then 'category_return'
+            when sales.orders_t6m > 0 then 'cross_sell'
             else 'residual'
         end as part,
-        case when cells.orders_before > 0 and cells.orders > 0 then cast(
-            cast(cells.orders - cells.orders_before as double) * cast(cells.revenue_before as double)
-            / cast(cells.orders_before as double) as decimal(30, 4)
+        case when sales.orders_t6m_before > 0 and sales.orders_t6m > 0 then cast(
+            cast(sales.orders_t6m - sales.orders_t6m_before as double) * cast(sales.revenue_t6m_before as double)
+            / cast(sales.orders_t6m_before as double) as decimal(30, 4)
         ) else 0 end as frequency,
         customer.segment,
-    from cells
-    inner join windows.customer as customer on customer.customer_id = cells.customer_id
-    left join known
-        on known.customer_id = cells.customer_id and coalesce(known.category, '') = coalesce(cells.category, '')
-    where customer.active_t6m and customer.active_t6m_before
+    from windows.customer as customer
+    inner join windows.customer_category as sales on sales.customer_id = customer.customer_id
+    where customer.active_t6m and customer.active_t6m_before and sales.sold_t12m
 ),
 customers as (
     select
@@ -72,7 +40,7 @@ customers as (
             - case when part in ('cross_sell', 'category_return', 'residual') then revenue_before else 0 end
         ) as residual,
         sum(revenue - revenue_before) as delta,
-    from named
+    from cells
     group by customer_id, segment
 ),
 scoped as (

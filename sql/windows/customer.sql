@@ -8,6 +8,7 @@ with history as (
         customer_id,
         min(month) as first_month,
         min(case when positive_lines > 0 then month end) as first_order_month,
+        min(first_ordered_at) as first_ordered_at,
         sum(case when month > $as_of - 3 then interactions else 0 end) as interactions_t3m,
         sum(case when month > $as_of - 3 then nps_responses + csat_responses + ces_responses else 0 end) as answers_t3m,
         sum(case when month > $as_of - 12 then nps_responses + csat_responses + ces_responses else 0 end)
@@ -55,12 +56,6 @@ ordered as (
         count(*) as orders_t12m,
     from orders
     group by customer_id
-),
-first_orders as (
-    select customer_id, min(ordered_at) as ordered_at
-    from facts.order_month
-    where month <= $as_of and positive_lines > 0
-    group by customer_id
 )
 select
     coalesce(history.customer_id, customers.customer_id) as customer_id,
@@ -72,7 +67,7 @@ select
     customers.acquisition_cost,
     coalesce(customers.acquired_month, history.first_month) as acquired_month,
     history.first_order_month,
-    first_orders.ordered_at as first_ordered_at,
+    history.first_ordered_at,
     coalesce(history.interactions_t3m, 0) as interactions_t3m,
     coalesce(history.answers_t3m, 0) as answers_t3m,
     coalesce(history.answers_t12m, 0) as answers_t12m,
@@ -103,6 +98,5 @@ select
     coalesce(history.revenue_t12m_before, 0) as revenue_t12m_before,
 from history
 left join ordered on ordered.customer_id = history.customer_id
-left join first_orders on first_orders.customer_id = history.customer_id
 full join staging.customers as customers on customers.customer_id = history.customer_id
 order by customer_id

@@ -66,7 +66,7 @@ impl Model {
         let known = |schema: &str, table: &str| match layer {
             "staging" => schema == "raw",
             "facts" => schema == "staging" && matches!(table, "interactions" | "sales"),
-            "windows" => schema == "facts" || schema == "staging" && is_dimension(table),
+            "windows" => matches!(schema, "facts" | "windows") || schema == "staging" && is_dimension(table),
             "measures" => matches!(schema, "facts" | "windows") || schema == "staging" && is_dimension(table),
             _ => true,
         };
@@ -75,7 +75,9 @@ impl Model {
                 let may = match layer {
                     "staging" => "a staging file reads raw.<source> only",
                     "facts" => "a fact file reads staging.interactions and staging.sales only",
-                    "windows" => "a window file reads facts.<table> and the staging of sources without a time only",
+                    "windows" => {
+                        "a window file reads facts.<table>, other windows.<table> and the staging of sources without a time only"
+                    }
                     _ => {
                         "a measure reads facts.<table>, windows.<table> and the staging of sources without a time only"
                     }
@@ -145,6 +147,32 @@ impl Models {
     /// [`Error::Input`] if there is none.
     pub fn get(&self, name: &str) -> Result<&Model> {
         self.0.get(name).ok_or_else(|| Error::Input(format!("there is no model sql/{name}.sql")))
+    }
+
+    /// The models of the windows, each in a group after the groups of those that it reads.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for models that read each other.
+    pub(crate) fn windows(&self) -> Result<Vec<Vec<&Model>>> {
+        let mut left: Vec<&Model> = self.layer("windows").collect();
+        let mut groups = Vec::new();
+        while !left.is_empty() {
+            let (mut ready, mut waiting) = (Vec::new(), Vec::new());
+            for model in &left {
+                let reads = |other: &Model| {
+                    Ok(model.references()?.iter().any(|table| format!("windows/{}", table.table()) == other.name))
+                };
+                let waits = left.iter().map(|other| reads(other)).collect::<Result<Vec<bool>>>()?.contains(&true);
+                if waits { waiting.push(*model) } else { ready.push(*model) }
+            }
+            if ready.is_empty() {
+                let names: Vec<&str> = waiting.iter().map(|model| model.name.as_str()).collect();
+                return Err(Error::Input(format!("{} read each other in a circle", names.join(" and "))));
+            }
+            groups.push(ready);
+            left = waiting;
+        }
+        Ok(groups)
     }
 
     /// The models of a layer, by name.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use serde::Serialize;
 
@@ -14,17 +16,20 @@ use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
 use crate::lake::{ObjectTable, readable};
+use crate::models::Model;
 use crate::plan::{Outside, Plan};
 use crate::rollup::{Counts, FactTable, Facts, Record};
 use crate::rows::{Money, Rows};
-
-use crate::session::Reported;
+use crate::session::{Parameters, Reported};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::heads;
 use crate::{Engine, measures, session};
 
 /// A source may lose one row in a hundred to bad values before the run is refused.
 const REJECTED_LIMIT: f64 = 0.01;
+
+/// A query is seldom busy with all of the machine: two keep it so, and more would only take memory.
+pub(crate) const AT_ONCE: usize = 2;
 
 /// Below this many positive customer-months a cap would give away a customer's own total.
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
@@ -160,14 +165,32 @@ pub(crate) async fn session(
 /// Makes the tables of `sql/windows` as of the reported month, once for all measures that read them.
 async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext, run_id: &str) -> Result<()> {
     let parameters = session::parameters(&engine.config, Some(reported));
-    for model in engine.models.layer("windows") {
-        let name = model.name.trim_start_matches("windows/");
-        let planned = session::plan_model(session, model, &parameters).await?;
-        let table = Facts::collect(model, planned).await?;
-        let table =
-            table.put(engine, format!("facts/windows/{name}/period={}/{run_id}.parquet", reported.period)).await?;
-        register_objects(engine, session, "windows", name, [&table]).await?;
+    for group in engine.models.windows()? {
+        let made: Vec<_> = group
+            .into_iter()
+            .map(|model| {
+                let name = model.name.trim_start_matches("windows/");
+                let key = format!("facts/windows/{name}/period={}/{run_id}.parquet", reported.period);
+                window(engine, session, model, &parameters, key)
+            })
+            .collect();
+        futures::stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     }
+    Ok(())
+}
+
+async fn window(
+    engine: &Engine,
+    session: &SessionContext,
+    model: &Model,
+    parameters: &Parameters,
+    key: String,
+) -> Result<()> {
+    let started = Instant::now();
+    let table = Facts::collect(model, session::plan_model(session, model, parameters).await?).await?;
+    let name = model.name.trim_start_matches("windows/");
+    register_objects(engine, session, "windows", name, [&table.put(engine, key).await?]).await?;
+    tracing::debug!("{} made in {:.2?}", model.name, started.elapsed());
     Ok(())
 }
 

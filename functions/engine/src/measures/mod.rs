@@ -33,6 +33,7 @@ use stats::ratio::{RatioSums, ScoreSums};
 use crate::Engine;
 use crate::error::{Context, Result};
 use crate::estimates::{ALL, Guard, Row, Status};
+use crate::report::AT_ONCE;
 use crate::rows::{Money, Rows};
 use crate::session::{self, Parameters, Reported};
 
@@ -74,10 +75,9 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         ledger_tolerance: engine.config.method.ledger_tolerance,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
-    // A query is seldom busy with all of the machine: two keep it so, and more would only take memory.
     let names: Vec<String> = MEASURES.iter().map(|(name, ..)| format!("measures/{name}")).collect();
     let mut sums =
-        futures::stream::iter(names).map(|name| summed(engine, session, name, parameters.clone())).buffered(2);
+        futures::stream::iter(names).map(|name| summed(engine, session, name, parameters.clone())).buffered(AT_ONCE);
     let segments = segments(session).await?;
     let mut rows = Vec::new();
     for (_, sources, finish) in MEASURES {
