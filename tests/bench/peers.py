@@ -128,7 +128,7 @@ class Polars:
         col, ces, visit = pl.col, pl.col("ces"), pl.col("pages_viewed").is_not_null()
         rate = pl.lit(Decimal(str(PARAMETERS["default_margin_rate"])))
         margin = pl.coalesce("margin", (col("amount") * rate).cast(self.types["decimal(20,4)"]))
-        sales = self.sales.select("month", "customer_id", "amount", margin.alias("margin"))
+        sales = self.sales.select("month", "customer_id", "ordered_at", "amount", margin.alias("margin"))
         rows = pl.concat([self.interactions, sales], how="diagonal")
         counted = """nps_responses nps, csat_responses csat, ces_responses ces, contacts service_cost,
             responded_contacts response_seconds, escalation_known escalated, sessions pages_viewed,
@@ -150,6 +150,7 @@ class Polars:
             "conversion_known": (visit & col("converted").is_not_null()).sum(),
             "converted": (visit & col("converted")).sum(),
             "positive_lines": (col("amount") > 0).sum(),
+            "first_ordered_at": pl.when(col("amount") > 0).then("ordered_at").min(),
         }
         return rows, ["month", "customer_id"], values
 
