@@ -32,8 +32,10 @@ privacy.min_customers = 0
 /// A lake in memory and whatever is published beside it.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    /// The store behind `memory://lake/`.
+    /// The store that holds it.
     pub store: Arc<dyn ObjectStore>,
+    /// Its folder, as a URL.
+    pub url: Url,
     /// What engines are opened with.
     pub stores: Stores,
 }
@@ -50,11 +52,19 @@ pub type Line<'a> = (Option<&'a str>, &'a str, &'a str, i64);
 pub type Touch<'a> = (Option<&'a str>, &'a str, Option<i64>, Option<i64>);
 
 impl Lake {
-    /// A lake over any store.
+    /// A lake over any store, which it calls `memory://lake/`.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
         let stores = Stores::default();
-        stores.insert(&base(), Arc::clone(&store));
-        Self { store, stores }
+        let url = Url::parse("memory://lake/").expect("a URL");
+        stores.insert(&url, Arc::clone(&store));
+        Self { store, url, stores }
+    }
+
+    /// A lake at a URL.
+    pub fn at(url: &Url) -> Self {
+        let stores = Stores::default();
+        let store = Arc::clone(stores.locate(url).expect("a URL of a store").store());
+        Self { store, url: url.clone(), stores }
     }
 
     /// Writes an object.
@@ -103,7 +113,7 @@ impl Lake {
 
     /// Opens the lake with a configuration text whose relative paths are keys.
     pub async fn open(&self, config: &str) -> engine::Result<Engine> {
-        let url = base().join("cxroi.toml").expect("a relative path");
+        let url = self.url.join("cxroi.toml").expect("a relative path");
         self.put("cxroi.toml", config.to_owned()).await;
         Engine::open(Config::load(&url, &self.stores).await?, &self.stores).await
     }
@@ -177,10 +187,6 @@ impl Lake {
     pub async fn get(&self, key: &str) -> Option<Bytes> {
         self.store.get(&Path::from(key)).await.ok()?.bytes().await.ok()
     }
-}
-
-fn base() -> Url {
-    Url::parse("memory://lake/").expect("a URL")
 }
 
 /// The columns of order lines.

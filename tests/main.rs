@@ -4,6 +4,8 @@
 mod contract;
 /// CSV, JSON, and the small sources beside the feeds.
 mod formats;
+/// The Lambda functions, as the state machine calls them.
+mod functions;
 /// A company with known numbers, from statsmodels and pandas: `golden/`.
 mod golden;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.
@@ -14,3 +16,5 @@ mod refusals;
 mod rejected;
 /// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
 mod runs;
+/// S3 on servers of this machine.
+mod s3;

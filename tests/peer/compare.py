@@ -577,7 +577,7 @@ def direct_numbers(engine, parameters):
     programmes = rows("starts_on, ends_on, cost_per_month, one_off_cost", "initiatives")
     history = AS_OF + 1 - parameters["history_from"]
     members = defaultdict(set)
-    for customer in [*lines, *answers, *costs, *judged]:
+    for customer in [*lines, *answers, *costs, *judged, *segment_of]:
         members["(all)"].add(customer)
         if customer is not None:
             name = segment_of.get(customer)

@@ -56,6 +56,9 @@ pub(crate) enum Command {
         /// Write here instead of `output.url` of the configuration
         #[arg(long, value_name = "PATH or URL")]
         output: Option<String>,
+        /// Let a month that is published already see customers as they are today, not as they were then
+        #[arg(long)]
+        refresh_dimensions: bool,
     },
     /// Print a published month
     #[command(after_help = "Examples:\n  cxroi show\n  cxroi show --period 2024-12 --segments")]

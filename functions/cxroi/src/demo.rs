@@ -44,7 +44,7 @@ pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
         eprintln!("made {}: {customers} customers, {MONTHS} months, {lines} rows", folder.display());
     }
     let lake = Lake { config: config.to_string_lossy().into_owned() };
-    let outcome = crate::run(&lake, None, None).await?;
+    let outcome = crate::run(&lake, None, None, false).await?;
     let stores = Stores::default();
     let summary =
         engine::summary(&crate::configuration(&lake, None, &stores).await?, &stores, Some(outcome.period)).await?;

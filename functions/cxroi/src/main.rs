@@ -58,8 +58,8 @@ async fn perform(command: Command) -> Result<ExitCode> {
         Command::Demo { folder, customers } => demo::run(&folder, customers).await?,
         Command::Check { lake } => return check(&open(&lake).await?).await,
         Command::Plan { lake, period } => show::say(&show::plan(&open(&lake).await?.plan(period, Utc::now()).await?))?,
-        Command::Run { lake, period, output } => {
-            let outcome = run(&lake, output.as_deref(), period).await?;
+        Command::Run { lake, period, output, refresh_dimensions } => {
+            let outcome = run(&lake, output.as_deref(), period, refresh_dimensions).await?;
             show::say(&format!("{}\n", show::outcome(&outcome)))?;
         }
         Command::Show { lake, period, segments } => {
@@ -94,18 +94,22 @@ async fn open(lake: &Lake) -> Result<Engine> {
 }
 
 /// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
-async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>) -> Result<Outcome> {
+async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh_dimensions: bool) -> Result<Outcome> {
     const TRIES: usize = 3;
     let stores = Stores::default();
     let config = configuration(lake, output, &stores).await?;
-    for _ in 1..TRIES {
+    let open = async || {
         let engine = Engine::open(config.clone(), &stores).await?;
+        Ok::<_, Error>(if refresh_dimensions { engine.refreshing_dimensions() } else { engine })
+    };
+    for _ in 1..TRIES {
+        let engine = open().await?;
         match watch(&engine, period).await {
             Err(Error::Conflict(period)) => eprintln!("another writer published {period} meanwhile: planning again"),
             result => return Ok(result?),
         }
     }
-    Ok(watch(&Engine::open(config, &stores).await?, period).await?)
+    Ok(watch(&open().await?, period).await?)
 }
 
 /// Runs with a progress bar on a terminal and plain lines elsewhere.

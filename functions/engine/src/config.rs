@@ -26,6 +26,8 @@ pub struct Config {
     pub raw: BTreeMap<String, Url>,
     /// The prefix that everything is written to.
     pub output: Url,
+    /// The key of KMS that objects written to S3 are encrypted with; the bucket's own default where it is not set.
+    pub kms_key: Option<String>,
     /// The folder whose SQL files replace the embedded ones of the same relative path.
     pub overlay: Option<Url>,
     /// Settings of the method.
@@ -36,6 +38,8 @@ pub struct Config {
     pub min_customers: i64,
     /// Publish a month that is not closed, flagged.
     pub allow_incomplete: bool,
+    /// How many of the newest periods are published again when their numbers would be others.
+    pub restate_months: i32,
     /// Bytes that queries may use; `None` takes what the machine offers.
     pub memory_limit: Option<usize>,
 }
@@ -118,6 +122,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     if output_url.is_none() {
         output.problem("url", "is missing: name the folder to write to, as url = \"out/\"");
     }
+    let kms_key = output.get::<String>("kms_key");
     output.finish();
 
     let mut sql = root.section("sql");
@@ -151,6 +156,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
 
     let mut section = root.section("run");
     let allow_incomplete = section.or("allow_incomplete", false);
+    let restate_months = section.between("restate_months", 3, 0, 1_200);
     let memory_limit = section.memory("memory_limit");
     section.finish();
     root.finish();
@@ -161,11 +167,13 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
         lake: sources,
         raw,
         output: output_url.unwrap_or_else(|| base.clone()),
+        kms_key,
         overlay,
         method,
         guards,
         min_customers,
         allow_incomplete,
+        restate_months,
         memory_limit,
     }
 }
@@ -177,7 +185,6 @@ const RESERVED: &[&str] = &[
     "method.ces_expectation",
     "method.inactivity_months",
     "privacy.max_share",
-    "run.restate_months",
 ];
 
 /// One table of the file. Reading a key takes it out; what is left at the end is unknown.

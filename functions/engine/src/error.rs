@@ -25,6 +25,9 @@ pub enum Error {
     /// Another writer published the period first.
     #[error("another writer published {0} meanwhile; run again to see what is left to do")]
     Conflict(String),
+    /// A function's time was over.
+    #[error("{0}")]
+    Deadline(String),
     /// An object could not be read or written.
     #[error("{context}: {cause}")]
     Store {
@@ -41,6 +44,22 @@ pub enum Error {
         /// DataFusion's answer.
         cause: Box<DataFusionError>,
     },
+}
+
+impl Error {
+    /// A word for each variant, that a state machine can tell errors apart by.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "Configuration",
+            Self::Input(_) => "Input",
+            Self::NotReady(_) => "NotReady",
+            Self::Audit(_) => "Audit",
+            Self::Conflict(_) => "Conflict",
+            Self::Deadline(_) => "Deadline",
+            Self::Store { .. } => "Store",
+            Self::Query { .. } => "Query",
+        }
+    }
 }
 
 /// The result of everything here.

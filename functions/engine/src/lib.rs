@@ -11,6 +11,7 @@ pub mod contract;
 pub mod error;
 mod estimates;
 mod exact_sum;
+mod function;
 mod instant;
 pub mod lake;
 mod measures;
@@ -23,6 +24,8 @@ mod rejected;
 mod report;
 mod rollup;
 mod rows;
+mod s3;
+pub mod schedule;
 mod session;
 mod snapshot;
 pub mod store;
@@ -30,6 +33,7 @@ pub mod store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
@@ -40,6 +44,7 @@ use futures::{StreamExt, TryStreamExt};
 pub use crate::config::Config;
 pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
+pub use crate::function::Function;
 pub use crate::month::Month;
 pub use crate::plan::Plan;
 pub use crate::publish::Pointer;
@@ -51,7 +56,9 @@ use crate::error::Context as _;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
 use crate::plan::MonthPlan;
+use crate::report::Ledger;
 use crate::session::View;
+use crate::snapshot::Snapshots;
 
 /// The version that facts, runs and publications are stamped with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -68,6 +75,8 @@ pub struct Engine {
     output: Location,
     runtime: Arc<RuntimeEnv>,
     cores: usize,
+    /// Whether a published period may see customers as they are today.
+    refresh_dimensions: bool,
     /// The pointers as they were before the lake was listed: whoever moved one since may have seen more.
     pointers: Arc<BTreeMap<String, Option<String>>>,
 }
@@ -110,6 +119,16 @@ pub struct Outcome {
     pub repaired: usize,
 }
 
+/// What is known of a run before its estimates are made.
+struct Prepared {
+    records: Vec<Record>,
+    look_ahead: Option<Record>,
+    snapshots: Snapshots,
+    ledgers: BTreeMap<String, Ledger>,
+    rejected: RecordBatch,
+    run_id: String,
+}
+
 impl Engine {
     /// Lists the lake of a configuration and reads its footers.
     ///
@@ -118,11 +137,25 @@ impl Engine {
     pub async fn open(config: Config, stores: &Stores) -> Result<Self> {
         let runtime = session::runtime(config.memory_limit)?;
         let models = Models::load(&config, stores).await?;
-        let output = stores.locate(&config.output)?;
+        let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
         let pointers = Arc::new(publish::pointers(&output).await?);
         let lake = Arc::new(Lake::open(&config, stores, &runtime).await?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { config: Arc::new(config), models: Arc::new(models), lake, output, runtime, cores, pointers })
+        Ok(Self {
+            config: Arc::new(config),
+            models: Arc::new(models),
+            lake,
+            output,
+            runtime,
+            cores,
+            refresh_dimensions: false,
+            pointers,
+        })
+    }
+
+    /// Lets a period that is published already see customers as they are today, not as they were when it was first published.
+    pub fn refreshing_dimensions(self) -> Self {
+        Self { refresh_dimensions: true, ..self }
     }
 
     fn session(&self, partitions: usize) -> SessionContext {
@@ -154,29 +187,7 @@ impl Engine {
         let plan = self.plan(period, now).await?;
         let months_read: Vec<Month> = plan.to_read().map(|month| month.month).collect();
         progress(Progress::Planned { period: plan.period, read: months_read.len(), months: plan.months.len() });
-        plan::refuse_currencies(self, &plan).await?;
-        let records = self.facts(&plan, progress).await?;
-        if let Some(record) = records.last() {
-            plan::confirm_closed(self, &plan, record)?;
-        }
-        let look_ahead = self.look_ahead(&plan).await?;
-        let snapshots = snapshot::take(self).await?;
-        let mut outside = BTreeMap::new();
-        for name in plan.feeds.keys() {
-            outside.insert(*name, plan::outside(self, &plan, name, now).await?);
-        }
-        let ledgers = report::reconcile(&plan, &records, &outside, &snapshots)?;
-
-        let mut rejected = Vec::new();
-        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
-        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
-            rejected.extend(rejected::get(self, listing).await?);
-        }
-        rejected.extend(rejected::outside(self, &plan, &outside, now).await?);
-        let rejected = rejected::united(&rejected)?;
-        let listed = rollup::content(&rollup::parquet(&rejected)?);
-
-        let run_id = publish::run_id(self, &plan, &records, look_ahead.as_ref(), &snapshots, &ledgers, &listed);
+        let prepared = self.prepare(&plan, now, progress).await?;
         let period = plan.period.to_string();
         let outcome = |pointer, published, repaired| Outcome {
             period: plan.period,
@@ -186,7 +197,7 @@ impl Engine {
             repaired,
         };
         let before = publish::published(&self.output, &period).await?;
-        if let Some(found) = before.as_ref().filter(|found| found.pointer.run_id == run_id) {
+        if let Some(found) = before.as_ref().filter(|found| found.pointer.run_id == prepared.run_id) {
             let repaired = publish::copy(self, &period, &found.pointer).await?;
             return Ok(outcome(found.pointer.clone(), false, repaired));
         }
@@ -194,6 +205,7 @@ impl Engine {
             return Err(Error::Conflict(period));
         }
         progress(Progress::Measuring);
+        let Prepared { records, look_ahead, snapshots, ledgers, rejected, run_id } = prepared;
         let reported = report::reported(&plan, &records);
         let facts = records.iter().chain(&look_ahead);
         let session = report::session(self, &reported, facts, &snapshots, &run_id).await?;
@@ -208,6 +220,40 @@ impl Engine {
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// Everything of a run up to its identity: facts, snapshots, and what became of every row.
+    async fn prepare(&self, plan: &Plan, now: DateTime<Utc>, progress: &(dyn Fn(Progress) + Sync)) -> Result<Prepared> {
+        plan::refuse_currencies(self, plan).await?;
+        let records = self.facts(plan, progress).await?;
+        if let Some(record) = records.last() {
+            plan::confirm_closed(self, plan, record)?;
+        }
+        let look_ahead = self.look_ahead(plan).await?;
+        let mut snapshots = snapshot::take(self).await?;
+        // A customer's segment is what it was when the period was first published: a list of today would restate the past.
+        if let Some(taken) = snapshots.get_mut("customers").filter(|_| !self.refresh_dimensions)
+            && let Some(mut manifest) = publish::manifest(&self.output, &plan.period.to_string()).await?
+            && let Some(first) = manifest.snapshots.remove("customers")
+        {
+            *taken = first;
+        }
+        let mut outside = BTreeMap::new();
+        for name in plan.feeds.keys() {
+            outside.insert(*name, plan::outside(self, plan, name, now).await?);
+        }
+        let ledgers = report::reconcile(plan, &records, &outside, &snapshots)?;
+
+        let mut rejected = Vec::new();
+        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
+        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
+            rejected.extend(rejected::get(self, listing).await?);
+        }
+        rejected.extend(rejected::outside(self, plan, &outside, now).await?);
+        let rejected = rejected::united(&rejected)?;
+        let listed = rollup::content(&rollup::parquet(&rejected)?);
+        let run_id = publish::run_id(self, plan, &records, look_ahead.as_ref(), &snapshots, &ledgers, &listed);
+        Ok(Prepared { records, look_ahead, snapshots, ledgers, rejected, run_id })
     }
 
     /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
@@ -325,7 +371,7 @@ impl Engine {
 /// # Errors
 /// [`Error::Input`] if there is none.
 pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<String> {
-    let output = stores.locate(&config.output)?;
+    let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
     let period = match period {
         Some(period) => Some(period.to_string()),
         None => publish::newest(&output).await?,

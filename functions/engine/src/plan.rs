@@ -84,6 +84,12 @@ pub struct Feed {
 }
 
 impl Plan {
+    /// Whether all days after the reported month that count are known.
+    pub(crate) fn has_looked_ahead(&self, engine: &Engine) -> bool {
+        !self.feeds.contains_key(LOOKED_AHEAD.1)
+            || self.known_until >= self.period.end(engine.config.timezone) + LOOK_AHEAD
+    }
+
     /// The months whose facts have to be made.
     pub fn to_read(&self) -> impl Iterator<Item = &MonthPlan> {
         self.months.iter().filter(|month| month.record.is_none())

@@ -16,7 +16,7 @@ use crate::estimates::{self, Row};
 use crate::plan::{Outside, Plan};
 use crate::report::Ledger;
 use crate::rollup::{Record, content, parquet};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::Location;
 use crate::{Engine, VERSION};
 
@@ -64,6 +64,23 @@ pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<
         ))
     };
     Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
+}
+
+/// Of a manifest, what later runs hold themselves against.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) facts: Vec<Record>,
+    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+}
+
+/// The manifest of what is published of a period, if anything is.
+pub(crate) async fn manifest(output: &Location, period: &str) -> Result<Option<Manifest>> {
+    let Some(Published { pointer, .. }) = published(output, period).await? else { return Ok(None) };
+    let manifest = output.join(&format!("runs/{period}/{}/{}/manifest.json", pointer.run_id, pointer.attempt));
+    let gone = || Error::Input(format!("{manifest} was published and is gone"));
+    let (bytes, _) = manifest.get().await?.ok_or_else(gone)?;
+    let damaged = |error| Error::Input(format!("{manifest} is damaged ({error}); restore it from a backup"));
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 /// The identity of a run: the facts up to the reported month and what was looked ahead to, the snapshots, the measures, the settings, the version.

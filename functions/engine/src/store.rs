@@ -21,6 +21,7 @@ use object_store::{
 use url::Url;
 
 use crate::error::{Context, Error, Result};
+use crate::s3::{KmsKey, S3Store};
 
 /// The object stores of a process, by URL scheme and authority.
 ///
@@ -45,15 +46,20 @@ impl Stores {
             (Some(store), _) => Arc::clone(store),
             (None, "file") => Arc::new(LocalStore(LocalFileSystem::new())) as Arc<dyn ObjectStore>,
             (None, "memory") => Arc::new(InMemory::new()),
+            (None, "s3") => {
+                let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
+                let missing = || Error::Input(format!("{url}: name a bucket, as in s3://bucket/folder/"));
+                Arc::new(S3Store::new(bucket.ok_or_else(missing)?))
+            }
             (None, scheme) => {
                 return Err(Error::Input(format!(
-                    "{url}: no store for `{scheme}://`; use a local path, file:// or memory://"
+                    "{url}: no store for `{scheme}://`; use a local path, s3://, file:// or memory://"
                 )));
             }
         };
         stores.insert(base, Arc::clone(&store));
         let path = Path::from_url_path(url.path()).map_err(|error| Error::Input(format!("{url}: {error}")))?;
-        Ok(Location { url: url.clone(), store, path })
+        Ok(Location { url: url.clone(), store, path, kms_key: None })
     }
 }
 
@@ -67,6 +73,7 @@ pub struct Location {
     url: Url,
     store: Arc<dyn ObjectStore>,
     path: Path,
+    kms_key: Option<String>,
 }
 
 impl fmt::Display for Location {
@@ -89,6 +96,11 @@ impl Location {
     /// Scheme and authority, as DataFusion registers stores.
     pub(crate) fn base(&self) -> Url {
         Url::parse(&format!("{}/", base_of(&self.url))).expect("a part of a URL that was parsed")
+    }
+
+    /// The same place, where what is written is encrypted with a key of KMS.
+    pub(crate) fn encrypted(self, kms_key: Option<String>) -> Self {
+        Self { kms_key, ..self }
     }
 
     /// The place below this one.
@@ -140,15 +152,17 @@ impl Location {
 
     /// Writes the object, whole or not at all.
     pub(crate) async fn put(&self, bytes: impl Into<Bytes>) -> Result<()> {
-        let payload = PutPayload::from_bytes(bytes.into());
-        self.store.put(&self.path, payload).await.context(|| format!("cannot write {self}"))?;
-        Ok(())
+        self.put_if(bytes, PutMode::Overwrite).await.map(|_| ())
     }
 
     /// Writes the object only if `mode` allows it. `false`: somebody else was there first.
     pub(crate) async fn put_if(&self, bytes: impl Into<Bytes>, mode: PutMode) -> Result<bool> {
         let payload = PutPayload::from_bytes(bytes.into());
-        match self.store.put_opts(&self.path, payload, mode.into()).await {
+        let mut options = PutOptions::from(mode);
+        if let Some(key) = &self.kms_key {
+            options.extensions.insert(KmsKey(key.clone()));
+        }
+        match self.store.put_opts(&self.path, payload, options).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(error).context(|| format!("cannot write {self}")),

@@ -1,0 +1,56 @@
+//! Lambda: facts become published numbers.
+
+use engine::{Error, Function, Month, Result};
+use serde::{Deserialize, Serialize};
+
+/// How often a period is tried that another writer publishes meanwhile.
+const TRIES: usize = 3;
+
+/// The work that is due.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    /// The key of the work below the output.
+    pub plan: String,
+}
+
+/// What became of each period.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Response {
+    /// Oldest first.
+    pub periods: Vec<Publication>,
+}
+
+/// What is visible of a period now.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Publication {
+    /// The period.
+    pub period: Month,
+    /// Its number.
+    pub seq: u64,
+    /// The run.
+    pub run_id: String,
+    /// Whether this call published it; the same numbers were out already if not.
+    pub published: bool,
+}
+
+/// Publishes each period of the work, oldest first.
+///
+/// # Errors
+/// Those of [`engine::Engine::run`], of the first period that fails; those before it stay published.
+pub async fn handle(request: Request, function: &Function) -> Result<Response> {
+    let work = function.open().await?.work(&request.plan).await?;
+    let mut periods = Vec::new();
+    for period in work.periods {
+        let mut tries = 1;
+        let outcome = loop {
+            match function.open().await?.run(Some(period), work.now, &|_| {}).await {
+                Err(Error::Conflict(_)) if tries < TRIES => tries += 1,
+                outcome => break outcome?,
+            }
+        };
+        let engine::Pointer { seq, run_id, .. } = outcome.pointer;
+        tracing::info!(%period, seq, run_id, published = outcome.published, "period is published");
+        periods.push(Publication { period, seq, run_id, published: outcome.published });
+    }
+    Ok(Response { periods })
+}

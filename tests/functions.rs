@@ -1,0 +1,114 @@
+//! The three functions, called as the state machine calls them.
+
+use std::time::{Duration, SystemTime};
+
+use engine::{Error, Function};
+use tests::{CONFIG, Lake};
+
+const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parquet";
+
+/// Plan, a rollup for each month, report: the months rolled up, and the periods with number and whether they are new.
+async fn fire(lake: &Lake, time: &str) -> engine::Result<(Vec<String>, Vec<(String, u64, bool)>)> {
+    let function = function(lake).await;
+    let planned = plan::handle(plan::Request { time: Some(time.to_owned()) }, &function).await?;
+    let Some(plan) = planned.plan else { return Ok((Vec::new(), Vec::new())) };
+    let mut months = Vec::new();
+    for month in planned.months {
+        let made = rollup::handle(rollup::Request { plan: plan.clone(), month }, &function).await?;
+        assert_eq!(made.rows, 10, "{month}");
+        months.push(month.to_string());
+    }
+    let report = report::handle(report::Request { plan }, &function).await?;
+    let periods = report.periods.into_iter();
+    Ok((months, periods.map(|period| (period.period.to_string(), period.seq, period.published)).collect()))
+}
+
+async fn function(lake: &Lake) -> Function {
+    lake.put("cxroi.toml", CONFIG).await;
+    Function::new(lake.url.join("cxroi.toml").unwrap(), lake.stores.clone(), Some(4 << 30)).unwrap()
+}
+
+fn published(period: &str, seq: u64) -> (String, u64, bool) {
+    (period.to_owned(), seq, true)
+}
+
+#[tokio::test]
+async fn a_schedule_publishes_what_a_run_does_and_then_finds_nothing_due() {
+    let lake = Lake::seven_months().await;
+    let (months, periods) = fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
+    assert_eq!((months.len(), periods), (7, vec![published("2024-12", 1)]));
+    let here = Lake::seven_months().await;
+    here.run_at("2025-01-03T06:00:00Z").await.unwrap();
+    assert_eq!(lake.get(ESTIMATES).await, here.get(ESTIMATES).await);
+    let keys = lake.keys("").await;
+    assert_eq!(fire(&lake, "2025-01-04T06:00:00Z").await.unwrap(), (vec![], vec![]));
+    assert_eq!(lake.keys("").await, keys, "and nothing was written");
+}
+
+#[tokio::test]
+async fn a_late_row_restates_the_periods_that_see_it_and_other_customers_restate_nothing() {
+    let lake = Lake::seven_months().await;
+    fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
+    lake.month(2025, 1).await;
+    // December again, as the seven days after it are known now.
+    let periods = fire(&lake, "2025-02-03T06:00:00Z").await.unwrap().1;
+    assert_eq!(periods, [published("2024-12", 2), published("2025-01", 1)]);
+    lake.customers("customers/all.parquet", &[("ann", "work"), ("bob", "work")]).await;
+    assert_eq!(fire(&lake, "2025-02-04T06:00:00Z").await.unwrap(), (vec![], vec![]));
+    // One more sale of December, beside nine rows that were there: both periods have December in them.
+    lake.sales("sales/month=2024-12/late.parquet", &[(Some("ann"), "late", "2024-12-12T10:00:00Z", 5_000)]).await;
+    let function = function(&lake).await;
+    let planned =
+        plan::handle(plan::Request { time: Some("2025-02-05T06:00:00Z".to_owned()) }, &function).await.unwrap();
+    assert_eq!(planned.months.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2024-12"]);
+    let report = report::handle(report::Request { plan: planned.plan.unwrap() }, &function).await.unwrap();
+    let seen: Vec<_> = report.periods.iter().map(|period| (period.period.to_string(), period.seq)).collect();
+    assert_eq!(seen, [("2024-12".to_owned(), 3), ("2025-01".to_owned(), 2)]);
+}
+
+#[tokio::test]
+async fn months_that_no_event_came_for_are_caught_up() {
+    let lake = Lake::seven_months().await;
+    fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
+    lake.month(2025, 1).await;
+    lake.month(2025, 2).await;
+    lake.month(2025, 3).await;
+    let (months, periods) = fire(&lake, "2025-04-03T06:00:00Z").await.unwrap();
+    assert_eq!(months, ["2025-01", "2025-02", "2025-03"]);
+    assert_eq!(periods, [published("2025-01", 1), published("2025-02", 1), published("2025-03", 1)]);
+}
+
+#[tokio::test]
+async fn before_a_month_is_closed_nothing_is_due() {
+    let lake = Lake::default();
+    lake.customers("customers/all.parquet", &[("ann", "home")]).await;
+    lake.month(2024, 12).await;
+    assert_eq!(fire(&lake, "2024-12-31T06:00:00Z").await.unwrap(), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn each_error_has_the_word_that_the_state_machine_knows() {
+    let lake = Lake::seven_months().await;
+    let function = function(&lake).await;
+    let plan = "plans/none.json".to_owned();
+    let error = report::handle(report::Request { plan }, &function).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("plans/none.json is no plan")), ("Input", true), "{error}");
+    lake.put("sales/month=2024-12/broken.parquet", "not Parquet").await;
+    let error = fire(&lake, "2025-01-03T06:00:00Z").await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("broken.parquet")), ("Input", true), "{error}");
+    lake.put("cxroi.toml", "currency = 1").await;
+    let request = plan::Request { time: None };
+    assert_eq!(plan::handle(request, &function).await.unwrap_err().kind(), "Configuration");
+}
+
+#[tokio::test]
+async fn a_function_without_memory_does_not_start_and_one_without_time_stops() {
+    let lake = Lake::default();
+    let small = Function::new(lake.url.clone(), lake.stores.clone(), Some(256 << 20)).unwrap_err();
+    assert_eq!(small.to_string(), "the function has 256 MB of memory; give it at least 512 MB");
+    let endless = std::future::pending::<engine::Result<()>>();
+    let error = Function::before(SystemTime::now() + Duration::from_millis(5_010), endless).await.unwrap_err();
+    assert!(matches!(error, Error::Deadline(_)), "{error}");
+    let no_deadline = SystemTime::UNIX_EPOCH;
+    assert_eq!(Function::before(no_deadline, async { Ok(7) }).await.unwrap(), 7);
+}
