@@ -255,8 +255,9 @@ async fn an_object_overwritten_while_it_is_read_stops_the_run() {
     let key = "sales/month=2024-11/part-0.parquet";
     let bytes = lake.get(key).await.unwrap();
     lake.put(key, bytes).await;
-    let error = engine.run(None, instant(NOW), &|_| {}).await.unwrap_err().to_string();
-    assert!(error.contains("sales/month=2024-11/part-0.parquet changed while it was read"), "{error}");
+    let error = engine.run(None, instant(NOW), &|_| {}).await.unwrap_err();
+    assert!(matches!(error, engine::Error::Changed(_)), "{error:?}");
+    assert!(error.to_string().contains("sales/month=2024-11/part-0.parquet changed while it was read"), "{error}");
     assert!(lake.keys("out/published").await.is_empty());
 }
 

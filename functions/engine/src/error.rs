@@ -25,6 +25,9 @@ pub enum Error {
     /// Another writer published the period first.
     #[error("another writer published {0} meanwhile; run again to see what is left to do")]
     Conflict(String),
+    /// An object of the lake was overwritten between two reads.
+    #[error("{0} changed while it was read; nothing of it was used, run again")]
+    Changed(String),
     /// A function's time was over.
     #[error("{0}")]
     Deadline(String),
@@ -55,6 +58,7 @@ impl Error {
             Self::NotReady(_) => "NotReady",
             Self::Audit(_) => "Audit",
             Self::Conflict(_) => "Conflict",
+            Self::Changed(_) => "Changed",
             Self::Deadline(_) => "Deadline",
             Self::Store { .. } => "Store",
             Self::Query { .. } => "Query",
@@ -85,8 +89,20 @@ impl<T> Context<T> for Result<T, object_store::Error> {
 
 impl<T> Context<T> for Result<T, DataFusionError> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::Query { context: what(), cause: Box::new(cause) })
+        self.map_err(|cause| match overwritten(&cause) {
+            Some(key) => Error::Changed(key),
+            None => Error::Query { context: what(), cause: Box::new(cause) },
+        })
     }
+}
+
+/// The object that a query found in another version than was listed.
+fn overwritten(error: &DataFusionError) -> Option<String> {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<object_store::Error>()).find_map(|cause| match cause {
+        object_store::Error::Precondition { path, .. } => Some(path.clone()),
+        _ => None,
+    })
 }
 
 impl<T> Context<T> for Result<T, parquet::errors::ParquetError> {

@@ -16,14 +16,15 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use crate::config::Config;
 use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::object::{Format, InputObject};
+use crate::pinned::Pinned;
 use crate::store::{Location, Stores, heads};
 
 /// Every configured source with its objects, as they were when the lake was listed.
@@ -31,6 +32,8 @@ use crate::store::{Location, Stores, heads};
 pub struct Lake {
     /// By the name that SQL uses behind `raw.`.
     pub sources: BTreeMap<String, RawSource>,
+    /// The stores that its objects are read from, as they were listed, by scheme and authority.
+    pub(crate) stores: Vec<(Url, Arc<dyn ObjectStore>)>,
 }
 
 /// The objects of one source.
@@ -63,7 +66,16 @@ impl Lake {
         for (name, url) in readable.chain(&config.raw) {
             sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
         }
-        Ok(Self { sources })
+        let mut stores: BTreeMap<Url, Pinned> = BTreeMap::new();
+        for source in sources.values() {
+            let pinned = || Pinned { store: Arc::clone(source.location.store()), tags: HashMap::new() };
+            let tags =
+                source.objects.iter().filter_map(|object| Some((&object.meta.location, object.meta.e_tag.as_ref()?)));
+            let pinned = stores.entry(source.location.base()).or_insert_with(pinned);
+            pinned.tags.extend(tags.map(|(key, tag)| (key.clone(), tag.clone())));
+        }
+        let stores = stores.into_iter().map(|(base, store)| (base, Arc::new(store) as Arc<dyn ObjectStore>)).collect();
+        Ok(Self { sources, stores })
     }
 }
 
@@ -146,17 +158,14 @@ impl RawSource {
     /// Holds the objects against what was listed, after they were read.
     ///
     /// # Errors
-    /// [`Error::Input`] naming an object that changed or went away meanwhile.
+    /// [`Error::Changed`] naming an object that changed or went away meanwhile.
     pub(crate) async fn unchanged<'a>(&self, objects: impl IntoIterator<Item = &'a InputObject>) -> Result<()> {
         let objects: Vec<&InputObject> = objects.into_iter().collect();
         let paths = objects.iter().map(|object| object.meta.location.clone());
         for (object, head) in objects.iter().zip(heads(self.location.store(), paths).await) {
             let ObjectMeta { location, e_tag, size, .. } = &object.meta;
             if !head.is_ok_and(|head| (&head.e_tag, &head.size) == (e_tag, size)) {
-                return Err(Error::Input(format!(
-                    "{} changed while it was read; nothing of it was used, run again",
-                    self.location.name_of(location)
-                )));
+                return Err(Error::Changed(self.location.name_of(location)));
             }
         }
         Ok(())

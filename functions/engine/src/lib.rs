@@ -18,6 +18,7 @@ mod measures;
 pub mod models;
 pub mod month;
 mod object;
+mod pinned;
 pub mod plan;
 mod publish;
 mod rejected;

@@ -159,8 +159,10 @@ impl View<'_> {
         session: &SessionContext,
         wanted: impl Fn(&str, &InputObject) -> bool,
     ) -> Result<()> {
+        for (base, store) in &self.lake.stores {
+            session.register_object_store(base, Arc::clone(store));
+        }
         for (name, raw) in &self.lake.sources {
-            session.register_object_store(&raw.location.base(), Arc::clone(raw.location.store()));
             let objects = raw.objects.iter().filter(|object| wanted(name, object));
             register(session, "raw", name, Arc::new(raw.table(objects)))?;
         }
