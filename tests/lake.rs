@@ -1,5 +1,6 @@
 //! Small made-up lakes in memory.
 
+pub mod faulty;
 pub mod watched;
 
 use std::sync::Arc;

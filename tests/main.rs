@@ -2,6 +2,8 @@
 
 /// How raw values become contract values: names, types, times, folders.
 mod contract;
+/// What is visible while everything fails.
+mod faults;
 /// CSV, JSON, and the small sources beside the feeds.
 mod formats;
 /// The Lambda functions, as the state machine calls them.

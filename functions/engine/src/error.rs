@@ -37,7 +37,7 @@ pub enum Error {
         /// The object and what was tried.
         context: String,
         /// The store's answer.
-        cause: object_store::Error,
+        cause: String,
     },
     /// A query failed.
     #[error("{context}: {cause}")]
@@ -83,26 +83,24 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for Result<T, object_store::Error> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::Store { context: what(), cause })
+        self.map_err(|cause| Error::Store { context: what(), cause: cause.to_string() })
     }
 }
 
 impl<T> Context<T> for Result<T, DataFusionError> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| match overwritten(&cause) {
-            Some(key) => Error::Changed(key),
+        self.map_err(|cause| match of_store(&cause) {
+            Some(object_store::Error::Precondition { path, .. }) => Error::Changed(path.clone()),
+            Some(error) => Error::Store { context: what(), cause: error.to_string() },
             None => Error::Query { context: what(), cause: Box::new(cause) },
         })
     }
 }
 
-/// The object that a query found in another version than was listed.
-fn overwritten(error: &DataFusionError) -> Option<String> {
+/// The answer of a store that made a query fail.
+pub(crate) fn of_store(error: &DataFusionError) -> Option<&object_store::Error> {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.filter_map(|cause| cause.downcast_ref::<object_store::Error>()).find_map(|cause| match cause {
-        object_store::Error::Precondition { path, .. } => Some(path.clone()),
-        _ => None,
-    })
+    causes.into_iter().find_map(|cause| cause.downcast_ref())
 }
 
 impl<T> Context<T> for Result<T, parquet::errors::ParquetError> {

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::contract;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result, of_store};
 use crate::store::Location;
 
 /// What an object is written in, by the end of its key.
@@ -113,6 +113,9 @@ impl InputObject {
             Format::Json { .. } => Self::open_json(location, meta).await,
         };
         opened.map_err(|problem| {
+            if of_store(&problem).is_some() {
+                return Err::<(), _>(problem).context(|| format!("cannot read {name}")).expect_err("it is an error");
+            }
             let kind = match format {
                 Format::Parquet => "Parquet",
                 Format::Csv { .. } => "CSV",

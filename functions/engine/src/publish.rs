@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::{PutMode, UpdateVersion};
 use serde::{Deserialize, Serialize};
@@ -254,19 +255,48 @@ impl Run<'_> {
     }
 }
 
-/// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.
-pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
+/// The copy of the newest period's summary.
+const LATEST: &str = "summaries/latest/summary.json";
+
+/// What is copied of a publication, and to where.
+fn copies(period: &str, pointer: &Pointer) -> [(String, String); 4] {
     let run = format!("runs/{period}/{}/{}", pointer.run_id, pointer.attempt);
-    let publication = format!("publications/{period}/{}", pointer.seq);
-    let mut copies = vec![
+    let summary = format!("publications/{period}/{}/summary.json", pointer.seq);
+    [
         (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
         (format!("{run}/money.parquet"), format!("summaries/money/period={period}/money.parquet")),
-        (format!("{publication}/summary.json"), format!("summaries/files/{period}/summary.json")),
-    ];
-    const LATEST: &str = "summaries/latest/summary.json";
-    copies.push((format!("{publication}/summary.json"), LATEST.to_owned()));
+        (summary.clone(), format!("summaries/files/{period}/summary.json")),
+        (summary, LATEST.to_owned()),
+    ]
+}
+
+/// Whether a copy is another period's to write.
+async fn is_of_a_newer_period(output: &Location, copy: &str, period: &str) -> Result<bool> {
+    Ok(copy == LATEST && newest(output).await?.is_some_and(|newest| newest.as_str() > period))
+}
+
+/// What was published, which is there.
+async fn original(from: &Location) -> Result<Bytes> {
+    let gone = || Error::Input(format!("{from} was published and is gone"));
+    Ok(from.get().await?.ok_or_else(gone)?.0)
+}
+
+/// Whether a copy below `summaries/` is not what the pointer says: its writer was cut short.
+pub(crate) async fn copies_are_behind(engine: &Engine, period: &str, pointer: &Pointer) -> Result<bool> {
+    for (from, to) in copies(period, pointer) {
+        let copy = engine.output.join(&to).get().await?.map(|(copy, _)| copy);
+        let differs = copy != Some(original(&engine.output.join(&from)).await?);
+        if differs && !is_of_a_newer_period(&engine.output, &to, period).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.
+pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
     let mut written = 0;
-    for (from, key) in copies {
+    for (from, key) in copies(period, pointer) {
         let (from, to) = (engine.output.join(&from), engine.output.join(&key));
         // Look at the copy before the pointer: whoever publishes in between changes the copy, and the write is refused.
         loop {
@@ -274,11 +304,10 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
             if published(&engine.output, period).await?.is_none_or(|published| published.pointer != *pointer) {
                 return Ok(written);
             }
-            if key == LATEST && newest(&engine.output).await?.is_some_and(|newest| newest.as_str() > period) {
+            if is_of_a_newer_period(&engine.output, &key, period).await? {
                 break;
             }
-            let (bytes, _) =
-                from.get().await?.ok_or_else(|| Error::Input(format!("{from} was published and is gone")))?;
+            let bytes = original(&from).await?;
             let mode = match found {
                 Some((copy, _)) if copy == bytes => break,
                 Some((_, e_tag)) => PutMode::Update(UpdateVersion { e_tag, version: None }),

@@ -54,19 +54,19 @@ impl Engine {
         Ok(due)
     }
 
-    /// Whether a run would publish other numbers than those that are out.
+    /// Whether a run would publish other numbers than those that are out, or copies of them that an earlier one left behind.
     async fn would_change(&self, plan: &Plan, now: DateTime<Utc>) -> Result<bool> {
-        if plan.to_read().next().is_some() {
+        let period = plan.period.to_string();
+        let Some(found) = publish::published(&self.output, &period).await? else { return Ok(true) };
+        if plan.to_read().next().is_some() || publish::copies_are_behind(self, &period, &found.pointer).await? {
             return Ok(true);
         }
-        let period = plan.period.to_string();
         if !plan.has_looked_ahead(self) {
             let facts = publish::manifest(&self.output, &period).await?.map(|manifest| manifest.facts);
             let now: Vec<_> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
             return Ok(facts != Some(now));
         }
-        let run_id = self.prepare(plan, now, &|_| {}).await?.run_id;
-        Ok(publish::published(&self.output, &period).await?.is_none_or(|found| found.pointer.run_id != run_id))
+        Ok(self.prepare(plan, now, &|_| {}).await?.run_id != found.pointer.run_id)
     }
 
     /// Writes down what is due at the instant `now`; the key below the output, or `None` if nothing is.

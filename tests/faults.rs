@@ -1,0 +1,181 @@
+//! What is visible while everything fails: schedules of faults through plan, rollup, report and publication.
+//!
+//! `CXROI_FAULT_SCHEDULES=1000 CXROI_FAULT_SEED=1 cargo test --workspace --test all -- schedules_of_faults` runs many; a
+//! failure names its seed, and `CXROI_FAULT_SCHEDULES=1 CXROI_FAULT_SEED=<seed>` is that schedule again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use engine::{Function, Pointer};
+use futures::future::join_all;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tests::faulty::Faulty;
+use tests::{CONFIG, Lake};
+
+const TIME: &str = "2025-01-10T06:00:00Z";
+const PERIOD: &str = "2024-12";
+
+/// A small lake, before and after a late file, and the estimates that are right for each.
+struct World {
+    lakes: [Vec<(Path, Bytes)>; 2],
+    estimates: [Bytes; 2],
+}
+
+impl World {
+    async fn new() -> Self {
+        let mut made = Vec::new();
+        for late in [false, true] {
+            let lake = Lake::default();
+            lake.put("cxroi.toml", CONFIG).await;
+            lake.customers("customers/all.parquet", &[("ann", "home"), ("cas", "work")]).await;
+            for month in 11..=12 {
+                lake.month(2024, month).await;
+            }
+            // The days after the month are known, so that nothing but the late file can restate it.
+            lake.interactions("interactions/later.parquet", &[(Some("ann"), "2025-01-09T10:00:00Z", None, None)]).await;
+            if late {
+                let line = (Some("ann"), "late", "2024-11-20T10:00:00Z", 5_000);
+                lake.sales("sales/late.parquet", &[line]).await;
+            }
+            let mut objects = Vec::new();
+            for key in lake.keys("").await {
+                objects.push((Path::from(key.as_str()), lake.get(&key).await.unwrap()));
+            }
+            fire(&lake).await.unwrap();
+            let key = format!("out/summaries/estimates/period={PERIOD}/estimates.parquet");
+            made.push((objects, lake.get(&key).await.unwrap()));
+        }
+        let (after, before) = (made.pop().unwrap(), made.pop().unwrap());
+        Self { lakes: [before.0, after.0], estimates: [before.1, after.1] }
+    }
+
+    async fn upload(&self, store: &dyn ObjectStore, late: usize) {
+        for (path, bytes) in &self.lakes[late] {
+            // What is there stays: a second copy would be another version.
+            if store.head(path).await.is_err() {
+                store.put(path, bytes.clone().into()).await.unwrap();
+            }
+        }
+    }
+}
+
+/// The work of one day, as the state machine does it; the numbers of the periods that it reports on.
+async fn fire(lake: &Lake) -> engine::Result<Vec<u64>> {
+    let function = Function::new(lake.url.join("cxroi.toml").unwrap(), lake.stores.clone(), None)?;
+    let planned = plan::handle(plan::Request { time: Some(TIME.to_owned()) }, &function).await?;
+    let Some(plan) = planned.plan else { return Ok(Vec::new()) };
+    let rollups = planned.months.into_iter().map(|month| {
+        let request = rollup::Request { plan: plan.clone(), month };
+        rollup::handle(request, &function)
+    });
+    for made in join_all(rollups).await {
+        made?;
+    }
+    let report = report::handle(report::Request { plan: plan.clone() }, &function).await?;
+    Ok(report.periods.into_iter().map(|period| period.seq).collect())
+}
+
+/// What a reader sees who starts at the pointer: nothing, or all of one of the right publications.
+async fn look(store: &dyn ObjectStore, world: &World) -> Option<(Pointer, usize)> {
+    let get = async |key: String| Some(store.get(&Path::from(key)).await.ok()?.bytes().await.unwrap());
+    let pointer = get(format!("out/published/{PERIOD}.json")).await?;
+    let pointer: Pointer = serde_json::from_slice(&pointer).expect("a whole pointer");
+    let run = format!("out/runs/{PERIOD}/{}/{}", pointer.run_id, pointer.attempt);
+    let estimates = get(format!("{run}/estimates.parquet")).await.expect("what a pointer names is there");
+    let state =
+        world.estimates.iter().position(|right| *right == estimates).expect("the estimates are right and whole");
+    for file in ["money.parquet", "rejected.parquet", "manifest.json"] {
+        assert!(get(format!("{run}/{file}")).await.is_some(), "{file} of the run is there");
+    }
+    let summary = get(format!("out/publications/{PERIOD}/{}/summary.json", pointer.seq)).await.expect("a summary");
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("a whole summary");
+    assert_eq!(summary["run_id"], pointer.run_id.as_str());
+    Some((pointer, state))
+}
+
+async fn schedule(seed: u64, world: &Arc<World>) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let pointers = Arc::new(Mutex::new(Vec::new()));
+    world.upload(&memory, 0).await;
+    let late_from = random.usize(0..6);
+
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn({
+        let (memory, world, done) = (Arc::clone(&memory), Arc::clone(world), Arc::clone(&done));
+        async move {
+            let mut last = 0;
+            while !done.load(Ordering::Relaxed) {
+                if let Some((pointer, _)) = look(&memory, &world).await {
+                    assert!(pointer.seq >= last, "number {} came after {last}", pointer.seq);
+                    last = pointer.seq;
+                }
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    });
+
+    let process = |number: u64, rates: (f64, f64), lives: usize| {
+        let store = Faulty::new(Arc::clone(&memory), seed * 100 + number, rates, lives, Arc::clone(&pointers));
+        Lake::over(Arc::new(store))
+    };
+    for day in 0..4 {
+        if day == late_from {
+            world.upload(&memory, 1).await;
+        }
+        let rates = ([0.0, 0.001, 0.004][random.usize(0..3)], [0.0, 0.01, 0.03][random.usize(0..3)]);
+        let mut fired = Vec::new();
+        for twin in 0..random.u64(1..=2) {
+            let lives = if random.bool() { random.usize(1..45) } else { usize::MAX };
+            let lake = process(day as u64 * 10 + twin, rates, lives);
+            fired.push(async move { fire(&lake).await });
+        }
+        for outcome in join_all(fired).await {
+            // Whoever says that all is done must find it so.
+            if outcome.is_ok() {
+                let (_, state) = look(&memory, world).await.expect("done, and nothing is published");
+                assert_eq!(state, usize::from(day >= late_from), "done, and the late file is not in it");
+            }
+        }
+    }
+    world.upload(&memory, 1).await;
+    fire(&process(90, (0.0, 0.0), usize::MAX)).await.expect("without faults it works");
+    let (pointer, state) = look(&memory, world).await.expect("published");
+    assert_eq!(state, 1, "the late file is in it");
+    assert_eq!(
+        fire(&process(91, (0.0, 0.0), usize::MAX)).await.expect("without faults it works"),
+        [0; 0],
+        "nothing is due"
+    );
+    done.store(true, Ordering::Relaxed);
+    reader.await.expect("the reader saw nothing wrong");
+
+    let pointers: Vec<Pointer> =
+        pointers.lock().unwrap().iter().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect();
+    assert_eq!(pointers.last(), Some(&pointer), "the last pointer is the one that is there");
+    for pair in pointers.windows(2) {
+        assert!(pair[0].seq < pair[1].seq, "numbers grow: {pointers:?}");
+        assert_ne!(pair[0].run_id, pair[1].run_id, "the same numbers were published twice: {pointers:?}");
+    }
+    let copy = memory.get(&Path::from(format!("out/summaries/estimates/period={PERIOD}/estimates.parquet"))).await;
+    assert_eq!(copy.unwrap().bytes().await.unwrap(), world.estimates[1], "the stable copy follows");
+}
+
+#[tokio::test]
+async fn schedules_of_faults_leave_one_right_publication_and_never_a_part() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    };
+    let (schedules, first) = (number("CXROI_FAULT_SCHEDULES", 15), number("CXROI_FAULT_SEED", 1));
+    let world = Arc::new(World::new().await);
+    for seed in first..first + schedules {
+        let world = Arc::clone(&world);
+        let outcome = tokio::spawn(async move { schedule(seed, &world).await }).await;
+        assert!(outcome.is_ok(), "schedule {seed} failed; CXROI_FAULT_SCHEDULES=1 CXROI_FAULT_SEED={seed} is it again");
+    }
+}
