@@ -102,8 +102,10 @@ def server(programs, work):
 class Cloud:
     def __init__(self, endpoint):
         session = boto3.Session("tests", PASSWORD, region_name="us-east-1")
-        client = lambda name: session.client(name, endpoint_url=endpoint)
-        self.s3, self.stacks, self.states = client("s3"), client("cloudformation"), client("stepfunctions")
+        self.endpoint = endpoint
+        self.s3, self.functions, self.stacks, self.states = (
+            session.client(name, endpoint_url=endpoint) for name in ("s3", "lambda", "cloudformation", "stepfunctions")
+        )
         for _ in range(300):
             with contextlib.suppress(Exception):
                 self.s3.create_bucket(Bucket="code")
@@ -131,6 +133,12 @@ class Cloud:
         outputs = self.stacks.describe_stacks(StackName="cxroi")["Stacks"][0]["Outputs"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in outputs}
         self.lake, self.output, self.machine = (outputs[name] for name in ("LakeBucket", "OutputBucket", "StateMachine"))
+        # On AWS a function finds S3 by itself.
+        for function in self.functions.list_functions()["Functions"]:
+            variables = {**function["Environment"]["Variables"], "AWS_ENDPOINT_URL": self.endpoint}
+            self.functions.update_function_configuration(
+                FunctionName=function["FunctionName"], Environment={"Variables": variables}
+            )
 
     def upload(self, folder):
         """The lake, and its configuration with the output in the other bucket."""
@@ -176,8 +184,8 @@ class Cloud:
         for _ in range(600):
             found = self.states.describe_execution(executionArn=execution)
             if found["status"] != "RUNNING":
-                output = found.get("output")
-                return found["status"], json.loads(output) if output else found.get("error")
+                output = json.loads(found.get("output") or "{}")
+                return found["status"], output if found["status"] == "SUCCEEDED" else found.get("error", output.get("Error"))
             time.sleep(0.5)
         sys.exit("an execution did not end in five minutes")
 
@@ -190,7 +198,7 @@ def local(programs, lake, work):
     out = work / "local"
     shutil.rmtree(out, ignore_errors=True)
     command = [programs / "cxroi", "run", "--config", lake / "cxroi.toml", "--period", PERIOD, "--output", out]
-    subprocess.run(command, check=True, stderr=subprocess.PIPE)
+    subprocess.run(command, check=True, capture_output=True)
     return out
 
 

@@ -28,7 +28,8 @@ pub async fn handle(request: Request, function: &Function) -> Result<Response> {
     let now = request.time.as_deref().map_or_else(|| Ok(Utc::now()), instant)?;
     let scheduled = function.open().await?.schedule(now).await?;
     let Some((key, work)) = scheduled else { return Ok(Response { plan: None, months: Vec::new() }) };
-    tracing::info!(plan = key, periods = ?work.periods, months = work.months.len(), "work is due");
+    let periods: Vec<String> = work.periods.iter().map(ToString::to_string).collect();
+    tracing::info!(plan = key, periods = periods.join(" "), months = work.months.len(), "work is due");
     Ok(Response { plan: Some(key), months: work.months })
 }
 
