@@ -289,3 +289,33 @@ async fn damaged_pages_name_the_file_and_end_the_run_in_order() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_changed_or_lost_after_publication_is_found() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    let verify = async || {
+        let config = engine::Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
+        engine::verify(&config, &lake.stores, None).await.unwrap().remove("2024-12").unwrap()
+    };
+    let (objects, problems) = verify().await;
+    // Four tables of each of seven months, customers, the run's three files, four copies.
+    assert_eq!((objects, problems), (7 * 4 + 1 + 3 + 4, vec![]));
+    let facts = lake.keys(FACTS).await.remove(0);
+    let run = lake.keys("out/runs").await.into_iter().find(|key| key.ends_with("/money.parquet")).unwrap();
+    lake.delete(&facts).await;
+    lake.put(&run, "other money").await;
+    lake.put(ESTIMATES, "other numbers").await;
+    let (_, mut problems) = verify().await;
+    problems.sort();
+    let wrong = [
+        format!("memory://lake/{facts} is gone"),
+        format!("memory://lake/{run} is not what was written"),
+        format!("memory://lake/{ESTIMATES} is not a copy of"),
+        "memory://lake/out/summaries/money/period=2024-12/money.parquet is not a copy of".to_owned(),
+    ];
+    assert_eq!(problems.len(), wrong.len(), "{problems:?}");
+    for wrong in wrong {
+        assert!(problems.iter().any(|problem| problem.starts_with(&wrong)), "{wrong} is not in {problems:?}");
+    }
+}

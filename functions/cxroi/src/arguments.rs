@@ -72,6 +72,15 @@ pub(crate) enum Command {
         #[arg(long)]
         segments: bool,
     },
+    /// Hold what is published against what was written down when it was: nothing gone, nothing changed
+    #[command(after_help = "Examples:\n  cxroi verify\n  cxroi verify --period 2024-12")]
+    Verify {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month to look at [default: all published ones]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+    },
     /// Ask the lake, the facts and the published tables in SQL; nothing can be written
     #[command(after_help = SQL_HELP)]
     Sql {

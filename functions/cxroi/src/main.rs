@@ -67,6 +67,13 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let summary = engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
             show::say(&show::summary(&summary, segments)?)?;
         }
+        Command::Verify { lake, period } => {
+            let stores = Stores::default();
+            let verified = engine::verify(&configuration(&lake, None, &stores).await?, &stores, period).await?;
+            show::say(&show::verified(&verified))?;
+            let broken = verified.values().any(|(_, problems)| !problems.is_empty());
+            return Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
         Command::Sql { lake, command, file, format, output } => {
             prompt::sql(&open(&lake).await?, command, file, format, output).await?;
         }

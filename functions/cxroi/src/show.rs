@@ -1,5 +1,6 @@
 //! What people read on a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
@@ -49,6 +50,21 @@ pub(crate) fn plan(plan: &Plan) -> String {
         [one] => text.push_str(&format!("read       {one}, of {months} months\n")),
         [first, .., last] => {
             text.push_str(&format!("read       {} of {months} months, {first} to {last}\n", read.len()))
+        }
+    }
+    text
+}
+
+/// What was verified, a line a period and one for each problem.
+pub(crate) fn verified(verified: &BTreeMap<String, (usize, Vec<String>)>) -> String {
+    let mut text = String::new();
+    for (period, (objects, problems)) in verified {
+        match problems.len() {
+            0 => text.push_str(&format!("{period}  {objects} objects, all as they were published\n")),
+            broken => text.push_str(&format!("{period}  {objects} objects, {broken} of them wrong\n")),
+        }
+        for problem in problems {
+            text.push_str(&format!("         {problem}\n"));
         }
     }
     text

@@ -372,7 +372,7 @@ impl Engine {
 /// # Errors
 /// [`Error::Input`] if there is none.
 pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<String> {
-    let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
+    let output = stores.locate(&config.output)?;
     let period = match period {
         Some(period) => Some(period.to_string()),
         None => publish::newest(&output).await?,
@@ -386,6 +386,31 @@ pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) ->
     let (bytes, _) =
         summary.get().await?.ok_or_else(|| Error::Input(format!("{summary} was published and is gone")))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))
+}
+
+/// Holds what is published of a period, or of all periods, against what was written down when it was. By period: how many
+/// objects there were to look at, and what is wrong with some, in words. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if nothing is published, or a pointer or a manifest cannot be read.
+pub async fn verify(
+    config: &Config,
+    stores: &Stores,
+    period: Option<Month>,
+) -> Result<BTreeMap<String, (usize, Vec<String>)>> {
+    let output = stores.locate(&config.output)?;
+    let mut verified = BTreeMap::new();
+    for found in publish::pointers(&output).await?.into_keys() {
+        if period.is_none_or(|period| period.to_string() == found) {
+            let of_period = publish::verify(&output, &found).await?;
+            verified.insert(found, of_period);
+        }
+    }
+    if verified.is_empty() {
+        let what = period.map_or("nothing".to_owned(), |period| format!("{period} is not published: nothing of it"));
+        return Err(Error::Input(format!("{what} is below {output}; `cxroi run` publishes a month")));
+    }
+    Ok(verified)
 }
 
 /// A session with the functions and the schemas of every other one, and no table: for trying models on made-up rows.

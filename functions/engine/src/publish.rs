@@ -72,6 +72,8 @@ pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<
 pub(crate) struct Manifest {
     pub(crate) facts: Vec<Record>,
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    /// The run's own files, by name, with the hash of their content.
+    files: BTreeMap<String, String>,
 }
 
 /// The manifest of what is published of a period, if anything is.
@@ -291,6 +293,45 @@ pub(crate) async fn copies_are_behind(engine: &Engine, period: &str, pointer: &P
         }
     }
     Ok(false)
+}
+
+/// How many objects of a publication there are to look at, and what is wrong with some of them.
+pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Vec<String>)> {
+    let gone = || Error::Input(format!("{period} is not published any more; try again"));
+    let pointer = published(output, period).await?.ok_or_else(gone)?.pointer;
+    let manifest = manifest(output, period).await?.ok_or_else(gone)?;
+    let run = format!("runs/{period}/{}/{}", pointer.run_id, pointer.attempt);
+    let mut expected: BTreeMap<String, String> = BTreeMap::new();
+    expected.extend(manifest.files.into_iter().map(|(name, hash)| (format!("{run}/{name}"), hash)));
+    let records = manifest.facts.into_iter().flat_map(|record| record.tables.into_values().chain(record.rejected));
+    let snapshots = manifest.snapshots.into_values().flat_map(|taken| [taken.table].into_iter().chain(taken.rejected));
+    expected.extend(records.chain(snapshots).map(|table| (table.key, table.content)));
+    let mut problems = Vec::new();
+    let mut objects = expected.len();
+    for (key, hash) in expected {
+        let place = output.join(&key);
+        match place.get().await? {
+            None => problems.push(format!("{place} is gone")),
+            Some((bytes, _)) if content(&bytes) != hash => problems.push(format!("{place} is not what was written")),
+            Some(_) => {}
+        }
+    }
+    for (from, key) in copies(period, &pointer) {
+        if is_of_a_newer_period(output, &key, period).await? {
+            continue;
+        }
+        objects += 1;
+        let (from, to) = (output.join(&from), output.join(&key));
+        match (from.get().await?, to.get().await?) {
+            (None, _) => problems.push(format!("{from} is gone")),
+            (_, None) => problems.push(format!("{to} is gone; the next run writes it again")),
+            (Some((original, _)), Some((copy, _))) if original != copy => {
+                problems.push(format!("{to} is not a copy of {from}; the next run writes it again"));
+            }
+            _ => {}
+        }
+    }
+    Ok((objects, problems))
 }
 
 /// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.
