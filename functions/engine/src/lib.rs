@@ -76,6 +76,7 @@ pub struct Engine {
     output: Location,
     runtime: Arc<RuntimeEnv>,
     cores: usize,
+    batch_rows: usize,
     /// Whether a published period may see customers as they are today.
     refresh_dimensions: bool,
     /// The pointers as they were before the lake was listed: whoever moved one since may have seen more.
@@ -149,9 +150,15 @@ impl Engine {
             output,
             runtime,
             cores,
+            batch_rows: session::BATCH_ROWS,
             refresh_dimensions: false,
             pointers,
         })
+    }
+
+    /// Works with so many partitions, and so many rows at once. No number depends on either.
+    pub fn with_parallelism(self, cores: usize, batch_rows: usize) -> Self {
+        Self { cores, batch_rows, ..self }
     }
 
     /// Lets a period that is published already see customers as they are today, not as they were when it was first published.
@@ -160,7 +167,7 @@ impl Engine {
     }
 
     fn session(&self, partitions: usize) -> SessionContext {
-        session::new(&self.runtime, partitions)
+        session::new(&self.runtime, partitions, self.batch_rows)
     }
 
     fn view(&self, month: Option<(Month, DateTime<Utc>)>) -> View<'_> {
@@ -418,7 +425,7 @@ pub async fn verify(
 /// # Errors
 /// [`Error::Query`] if there is no folder for temporary files.
 pub fn empty_session() -> Result<SessionContext> {
-    Ok(session::new(&session::runtime(None)?, 1))
+    Ok(session::new(&session::runtime(None)?, 1, session::BATCH_ROWS))
 }
 
 /// A read-only SQL session over everything.

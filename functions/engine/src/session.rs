@@ -53,12 +53,12 @@ fn machine_memory() -> usize {
 }
 
 /// Rows that an operator takes at once. DataFusion's 8,192 cost a fifth more time where facts have dozens of columns.
-const BATCH_ROWS: usize = 32_768;
+pub(crate) const BATCH_ROWS: usize = 32_768;
 
 /// A session without tables.
-pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize) -> SessionContext {
+pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usize) -> SessionContext {
     let mut config = SessionConfig::new()
-        .with_batch_size(BATCH_ROWS)
+        .with_batch_size(batch_rows)
         .with_target_partitions(partitions)
         .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
