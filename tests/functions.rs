@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::{Error, Function};
+use engine::{Config, Error, Function};
 use tests::{CONFIG, Lake};
 
 const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parquet";
@@ -111,4 +111,23 @@ async fn a_function_without_memory_does_not_start_and_one_without_time_stops() {
     assert!(matches!(error, Error::Deadline(_)), "{error}");
     let no_deadline = SystemTime::UNIX_EPOCH;
     assert_eq!(Function::before(no_deadline, async { Ok(7) }).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_closed_period_keeps_its_numbers_until_it_is_opened_again() {
+    let lake = Lake::seven_months().await;
+    fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
+    let config = Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
+    let period = "2024-12".parse().unwrap();
+    assert!(engine::close(&config, &lake.stores, period, true).await.unwrap().closed);
+    let before = lake.get(ESTIMATES).await;
+    lake.sales("sales/late.parquet", &[(Some("ann"), "late", "2024-12-12T10:00:00Z", 5_000)]).await;
+    assert_eq!(fire(&lake, "2025-01-04T06:00:00Z").await.unwrap(), (vec![], vec![]));
+    let error = lake.run().await.unwrap_err();
+    assert!(matches!(error, Error::Closed { seq: 1, .. }), "{error}");
+    assert_eq!(lake.get(ESTIMATES).await, before);
+    assert!(!engine::close(&config, &lake.stores, period, false).await.unwrap().closed);
+    assert_eq!(lake.run().await.unwrap().pointer.seq, 2);
+    let unpublished = engine::close(&config, &lake.stores, "2024-11".parse().unwrap(), true).await.unwrap_err();
+    assert!(unpublished.to_string().contains("2024-11 is not published"), "{unpublished}");
 }

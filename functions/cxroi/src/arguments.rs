@@ -72,6 +72,18 @@ pub(crate) enum Command {
         #[arg(long)]
         segments: bool,
     },
+    /// Sign a published month off: whatever arrives later, its numbers stay
+    #[command(after_help = "Examples:\n  cxroi close 2024-12\n  cxroi close 2024-12 --reopen")]
+    Close {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month
+        #[arg(value_name = "YYYY-MM")]
+        period: Month,
+        /// Withdraw the sign-off
+        #[arg(long)]
+        reopen: bool,
+    },
     /// Hold what is published against what was written down when it was: nothing gone, nothing changed
     #[command(after_help = "Examples:\n  cxroi verify\n  cxroi verify --period 2024-12")]
     Verify {

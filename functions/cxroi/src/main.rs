@@ -47,7 +47,7 @@ fn reader_left(error: &anyhow::Error) -> bool {
 /// 1 failed, 2 bad input or configuration, 3 data not ready.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::Config { .. } | Error::Input(_)) => 2,
+        Some(Error::Config { .. } | Error::Input(_) | Error::Closed { .. }) => 2,
         Some(Error::NotReady(_)) => 3,
         _ => 1,
     })
@@ -66,6 +66,13 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let stores = Stores::default();
             let summary = engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
             show::say(&show::summary(&summary, segments)?)?;
+        }
+        Command::Close { lake, period, reopen } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            let pointer = engine::close(&config, &stores, period, !reopen).await?;
+            let state = if pointer.closed { "closed" } else { "open again" };
+            show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
         }
         Command::Verify { lake, period } => {
             let stores = Stores::default();

@@ -25,6 +25,17 @@ pub enum Error {
     /// Another writer published the period first.
     #[error("another writer published {0} meanwhile; run again to see what is left to do")]
     Conflict(String),
+    /// The numbers of a closed period would be others now.
+    #[error(
+        "{period} is closed as number {seq}, and its numbers would be others now; they stay as they are until \
+         `cxroi close {period} --reopen`"
+    )]
+    Closed {
+        /// The period.
+        period: String,
+        /// What was signed off.
+        seq: u64,
+    },
     /// An object of the lake was overwritten between two reads.
     #[error("{0} changed while it was read; nothing of it was used, run again")]
     Changed(String),
@@ -58,6 +69,7 @@ impl Error {
             Self::NotReady(_) => "NotReady",
             Self::Audit(_) => "Audit",
             Self::Conflict(_) => "Conflict",
+            Self::Closed { .. } => "Closed",
             Self::Changed(_) => "Changed",
             Self::Deadline(_) => "Deadline",
             Self::Store { .. } => "Store",

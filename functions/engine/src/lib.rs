@@ -57,6 +57,7 @@ use crate::error::Context as _;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
 use crate::plan::MonthPlan;
+use crate::publish::Published;
 use crate::report::Ledger;
 use crate::session::View;
 use crate::snapshot::Snapshots;
@@ -208,6 +209,10 @@ impl Engine {
         if let Some(found) = before.as_ref().filter(|found| found.pointer.run_id == prepared.run_id) {
             let repaired = publish::copy(self, &period, &found.pointer).await?;
             return Ok(outcome(found.pointer.clone(), false, repaired));
+        }
+        if let Some(Published { pointer, .. }) = before.as_ref().filter(|found| found.pointer.closed) {
+            publish::copy(self, &period, pointer).await?;
+            return Err(Error::Closed { period, seq: pointer.seq });
         }
         if before.as_ref().map(|found| &found.e_tag) != self.pointers.get(&period) {
             return Err(Error::Conflict(period));
@@ -393,6 +398,14 @@ pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) ->
     let (bytes, _) =
         summary.get().await?.ok_or_else(|| Error::Input(format!("{summary} was published and is gone")))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))
+}
+
+/// Finance's sign-off of a published period, or its withdrawal: while a period is closed, no run takes its place.
+///
+/// # Errors
+/// [`Error::Input`] if it is not published; [`Error::Conflict`] if somebody publishes it at the same time.
+pub async fn close(config: &Config, stores: &Stores, period: Month, closed: bool) -> Result<Pointer> {
+    publish::set_closed(&stores.locate(&config.output)?, &period.to_string(), closed).await
 }
 
 /// Holds what is published of a period, or of all periods, against what was written down when it was. By period: how many

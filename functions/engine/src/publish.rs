@@ -33,6 +33,9 @@ pub struct Pointer {
     pub run_id: String,
     /// Which writing of it.
     pub attempt: String,
+    /// Whether finance signed it off: nothing takes its place any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// A pointer with the version of its object, for the compare and swap.
@@ -84,6 +87,21 @@ pub(crate) async fn manifest(output: &Location, period: &str) -> Result<Option<M
     let (bytes, _) = manifest.get().await?.ok_or_else(gone)?;
     let damaged = |error| Error::Input(format!("{manifest} is damaged ({error}); restore it from a backup"));
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+/// Moves a period's pointer to itself, closed or open; whoever publishes at the same time starts again, and sees it.
+pub(crate) async fn set_closed(output: &Location, period: &str, closed: bool) -> Result<Pointer> {
+    let nothing = || Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it"));
+    let Published { pointer, e_tag } = published(output, period).await?.ok_or_else(nothing)?;
+    if pointer.closed == closed {
+        return Ok(pointer);
+    }
+    let pointer = Pointer { closed, ..pointer };
+    let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
+    match pointer_of(output, period).put_if(pretty(&pointer), mode).await? {
+        true => Ok(pointer),
+        false => Err(Error::Conflict(period.to_owned())),
+    }
 }
 
 /// The identity of a run: the facts up to the reported month and what was looked ahead to, the snapshots, the measures, the settings, the version.
@@ -173,7 +191,7 @@ impl Run<'_> {
         // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
         let mut seq = before.as_ref().map_or(0, |published| published.pointer.seq) + 1;
         let pointer = loop {
-            let pointer = Pointer { seq, run_id: self.run_id.clone(), attempt: attempt.clone() };
+            let pointer = Pointer { seq, run_id: self.run_id.clone(), attempt: attempt.clone(), closed: false };
             let publication = json!({
                 "period": period, "pointer": pointer, "published_at": now.to_rfc3339(), "version": VERSION,
                 "replaces": before.as_ref().map(|published| &published.pointer),
@@ -342,7 +360,7 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
         // Look at the copy before the pointer: whoever publishes in between changes the copy, and the write is refused.
         loop {
             let found = to.get().await?;
-            if published(&engine.output, period).await?.is_none_or(|published| published.pointer != *pointer) {
+            if published(&engine.output, period).await?.is_none_or(|published| published.pointer.seq != pointer.seq) {
                 return Ok(written);
             }
             if is_of_a_newer_period(&engine.output, &key, period).await? {

@@ -24,7 +24,7 @@ pub struct Work {
 
 impl Engine {
     /// The periods that a schedule has to publish at the instant `now`, oldest first: every closed one that never was since
-    /// the first publication, and of the newest `restate_months` those whose numbers would be others. While the days after
+    /// the first publication, and of the newest `restate_months` those whose numbers would be others and that nobody closed. While the days after
     /// a published period are still coming in, only its own facts count: else it would be restated on each of them.
     ///
     /// # Errors
@@ -58,6 +58,9 @@ impl Engine {
     async fn would_change(&self, plan: &Plan, now: DateTime<Utc>) -> Result<bool> {
         let period = plan.period.to_string();
         let Some(found) = publish::published(&self.output, &period).await? else { return Ok(true) };
+        if found.pointer.closed {
+            return Ok(false);
+        }
         if plan.to_read().next().is_some() || publish::copies_are_behind(self, &period, &found.pointer).await? {
             return Ok(true);
         }

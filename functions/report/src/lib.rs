@@ -45,9 +45,15 @@ pub async fn handle(request: Request, function: &Function) -> Result<Response> {
         let outcome = loop {
             match function.open().await?.run(Some(period), work.now, &|_| {}).await {
                 Err(Error::Conflict(_)) if tries < TRIES => tries += 1,
-                outcome => break outcome?,
+                outcome => break outcome,
             }
         };
+        // Somebody closed it since the plan was made: that is no failure of the others.
+        if let Err(Error::Closed { .. }) = outcome {
+            tracing::warn!(%period, "the period was closed meanwhile and stays as it is");
+            continue;
+        }
+        let outcome = outcome?;
         let engine::Pointer { seq, run_id, .. } = outcome.pointer;
         tracing::info!(%period, seq, run_id, published = outcome.published, "period is published");
         periods.push(Publication { period, seq, run_id, published: outcome.published });
