@@ -95,7 +95,10 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for Result<T, object_store::Error> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::Store { context: what(), cause: cause.to_string() })
+        self.map_err(|cause| match cause {
+            object_store::Error::Precondition { path, .. } => Error::Changed(path),
+            cause => Error::Store { context: what(), cause: cause.to_string() },
+        })
     }
 }
 

@@ -104,14 +104,16 @@ impl RawSource {
                 Format::ENDINGS
             )));
         }
+        let tags = objects.iter().filter_map(|meta| Some((meta.location.clone(), meta.e_tag.clone()?))).collect();
+        let listed = location.clone().within(Arc::new(Pinned { store: Arc::clone(location.store()), tags }));
         let objects: Vec<InputObject> = futures::stream::iter(objects)
-            .map(|meta| InputObject::open(&location, meta, Arc::clone(&cache)))
+            .map(|meta| InputObject::open(&listed, meta, Arc::clone(&cache)))
             .buffered(16)
             .try_collect()
             .await?;
         let format = same_format(name, &location, &objects)?;
         let schema = united(name, &location, &objects)?;
-        refuse_copies(name, &location, &objects).await?;
+        refuse_copies(name, &listed, &objects).await?;
         let folders = objects.iter().flat_map(|object| hive(&location, &object.meta.location)).map(|(key, _)| key);
         let folders: BTreeSet<String> = folders.filter(|key| schema.field_with_name(key).is_err()).collect();
         Ok(Self { location, objects, format, schema, folders: folders.into_iter().collect() })
@@ -164,8 +166,11 @@ impl RawSource {
         let paths = objects.iter().map(|object| object.meta.location.clone());
         for (object, head) in objects.iter().zip(heads(self.location.store(), paths).await) {
             let ObjectMeta { location, e_tag, size, .. } = &object.meta;
-            if !head.is_ok_and(|head| (&head.e_tag, &head.size) == (e_tag, size)) {
-                return Err(Error::Changed(self.location.name_of(location)));
+            let name = || self.location.name_of(location);
+            match head {
+                Ok(head) if (&head.e_tag, &head.size) == (e_tag, size) => {}
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => return Err(Error::Changed(name())),
+                Err(error) => return Err(error).context(|| format!("cannot read {}", name())),
             }
         }
         Ok(())

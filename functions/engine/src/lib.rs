@@ -228,7 +228,11 @@ impl Engine {
             Ok(pointer) => Ok(outcome(pointer, true, 0)),
             // Whoever won published something: if it is the same, there is nothing left to do.
             Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {
-                Some(winner) if winner.pointer.run_id == run.run_id => Ok(outcome(winner.pointer, false, 0)),
+                Some(winner) if winner.pointer.run_id == run.run_id => {
+                    // It may have died before its copies.
+                    let repaired = publish::copy(self, &period, &winner.pointer).await?;
+                    Ok(outcome(winner.pointer, false, repaired))
+                }
                 _ => Err(Error::Conflict(lost)),
             },
             Err(error) => Err(error),
@@ -405,7 +409,8 @@ pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) ->
 /// # Errors
 /// [`Error::Input`] if it is not published; [`Error::Conflict`] if somebody publishes it at the same time.
 pub async fn close(config: &Config, stores: &Stores, period: Month, closed: bool) -> Result<Pointer> {
-    publish::set_closed(&stores.locate(&config.output)?, &period.to_string(), closed).await
+    let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
+    publish::set_closed(&output, &period.to_string(), closed).await
 }
 
 /// Holds what is published of a period, or of all periods, against what was written down when it was. By period: how many

@@ -148,7 +148,10 @@ impl InputObject {
 
     async fn open_csv(location: &Location, meta: ObjectMeta, delimiter: u8) -> Result<Self, DataFusionError> {
         const HEAD: u64 = 64 * 1024;
-        let head = location.store().get_range(&meta.location, 0..meta.size.min(HEAD)).await?;
+        let head = match meta.size {
+            0 => Bytes::new(),
+            size => location.store().get_range(&meta.location, 0..size.min(HEAD)).await?,
+        };
         let line = head.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
         // Where a comma is the decimal separator, columns are told apart by semicolons.
         let delimiter = if line.contains(&b';') && !line.contains(&delimiter) { b';' } else { delimiter };

@@ -354,10 +354,23 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
 
 /// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.
 pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
+    let mut pointer = pointer.clone();
+    let mut written = 0;
+    loop {
+        written += copy_once(engine, period, &pointer).await?;
+        // A publication meanwhile that found its bytes here already left no trace, and ours may have replaced them.
+        match published(&engine.output, period).await? {
+            Some(found) if found.pointer.seq != pointer.seq => pointer = found.pointer,
+            _ => return Ok(written),
+        }
+    }
+}
+
+async fn copy_once(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
     let mut written = 0;
     for (from, key) in copies(period, pointer) {
         let (from, to) = (engine.output.join(&from), engine.output.join(&key));
-        // Look at the copy before the pointer: whoever publishes in between changes the copy, and the write is refused.
+        // Look at the copy before the pointer: a copy that changes after that refuses the write.
         loop {
             let found = to.get().await?;
             if published(&engine.output, period).await?.is_none_or(|published| published.pointer.seq != pointer.seq) {

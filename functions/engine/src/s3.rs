@@ -44,7 +44,7 @@ const ATTEMPT: &str = "cxroi-attempt";
 /// How often a write is sent again that met another one on the way (409).
 const CONFLICTS: u32 = 6;
 
-/// How often a body that breaks off is asked for again, from where it broke off.
+/// How often a body that breaks off is asked for again, from where it broke off, without a byte more.
 const RESUMPTIONS: u32 = 5;
 
 /// Requests at a time where a caller hands over many keys.
@@ -78,15 +78,10 @@ impl S3Store {
     async fn client(&self) -> &Client {
         let connect = async || {
             let region = RegionProviderChain::default_provider().or_else("us-east-1");
-            // Attempts are bounded so that a lost connection costs minutes, not the function's whole time.
-            let timeouts = TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(Duration::from_secs(120))
-                .build();
             let shared = aws_config::defaults(BehaviorVersion::latest())
                 .region(region)
                 .retry_config(RetryConfig::adaptive().with_max_attempts(6))
-                .timeout_config(timeouts)
+                .timeout_config(patience(0))
                 .load()
                 .await;
             let own_endpoint = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
@@ -155,22 +150,37 @@ impl S3Store {
         let reading = Reading { store: self.clone(), location, of, body, range, resumptions: 0 };
         let next = async |mut reading: Reading| -> Result<Option<(Bytes, Reading)>> {
             loop {
+                let left = reading.range.end - reading.range.start;
                 let broken = match reading.body.next().await {
+                    Some(Ok(bytes)) if bytes.len() as u64 > left => {
+                        return Err(generic(format!("{}: more bytes came than were asked for", reading.location)));
+                    }
                     Some(Ok(bytes)) => {
                         reading.range.start += bytes.len() as u64;
+                        reading.resumptions = 0;
                         return Ok(Some((bytes, reading)));
                     }
-                    None if reading.range.is_empty() => return Ok(None),
+                    None if left == 0 => return Ok(None),
                     None => "the body ended early".to_owned(),
+                    // After the last byte it is the checksum that does not fit: what was handed on is wrong.
+                    Some(Err(error)) if left == 0 => {
+                        return Err(generic(format!("{}: {}", reading.location, chain(&error))));
+                    }
                     Some(Err(error)) => chain(&error),
                 };
                 if reading.resumptions == RESUMPTIONS {
                     return Err(generic(format!("{}: {broken}", reading.location)));
                 }
-                reading.resumptions += 1;
                 tracing::warn!("{} broke off, reading on: {broken}", reading.location);
+                tokio::time::sleep(Duration::from_millis(50 << reading.resumptions)).await;
+                reading.resumptions += 1;
                 let of = GetOptions { range: Some(GetRange::Bounded(reading.range.clone())), ..reading.of.clone() };
-                reading.body = reading.store.get(&reading.location, of).await?.body;
+                let rest = reading.store.get(&reading.location, of).await?;
+                let start = rest.content_range().and_then(content_range).map(|(start, _)| start);
+                if start != Some(reading.range.start) {
+                    return Err(generic(format!("{}: the store does not read on where asked to", reading.location)));
+                }
+                reading.body = rest.body;
             }
         };
         stream::try_unfold(reading, next).boxed()
@@ -226,6 +236,16 @@ impl S3Store {
             _ => generic(format!("{self}/{path}: {text}")),
         }
     }
+}
+
+/// How long an attempt may take: bounded, so that a lost connection costs minutes and not a function's whole time, but with
+/// a second more for each 100 kB that go up.
+fn patience(upload: usize) -> TimeoutConfig {
+    let seconds = 120 + upload as u64 / 100_000;
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(seconds))
+        .build()
 }
 
 fn generic(text: String) -> Error {
@@ -338,7 +358,9 @@ impl ObjectStore for S3Store {
             let request = request.set_metadata(Some(headers.metadata.clone())).set_tagging(headers.tagging.clone());
             let request = request.set_server_side_encryption(headers.encryption.clone());
             let request = request.set_ssekms_key_id(headers.kms_key.clone());
-            let error = match request.body(ByteStream::from(body.clone())).send().await {
+            let patience = config::Builder::new().timeout_config(patience(body.len()));
+            let request = request.body(ByteStream::from(body.clone())).customize().config_override(patience);
+            let error = match request.send().await {
                 Ok(put) => {
                     return Ok(PutResult { e_tag: put.e_tag, version: put.version_id });
                 }
@@ -473,8 +495,10 @@ impl MultipartUpload for Upload {
         let (number, store, parts) = (self.begun, self.store.clone(), Arc::clone(&self.parts));
         let (location, id) = (self.location.clone(), self.id.clone());
         Box::pin(async move {
+            let patience = config::Builder::new().timeout_config(patience(data.content_length()));
             let request = store.client().await.upload_part().bucket(&store.bucket).key(location.as_ref());
             let request = request.upload_id(id).part_number(number).body(ByteStream::from(Bytes::from(data)));
+            let request = request.customize().config_override(patience);
             let part = request.send().await.map_err(|error| store.failed(&location, &error))?;
             let part = CompletedPart::builder()
                 .part_number(number)

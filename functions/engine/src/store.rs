@@ -103,6 +103,11 @@ impl Location {
         Self { kms_key, ..self }
     }
 
+    /// The same place in another store.
+    pub(crate) fn within(self, store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, ..self }
+    }
+
     /// The place below this one.
     pub fn join(&self, key: &str) -> Self {
         let path = key.split('/').filter(|part| !part.is_empty()).fold(self.path.clone(), |path, part| path.join(part));
