@@ -3,6 +3,8 @@
 //! The SDK finds its server in the environment. So each test that is not ignored starts a server and runs the ignored
 //! ones, which need a bucket, in a process of their own.
 
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -98,18 +100,24 @@ impl Server {
 
     /// Runs an ignored test of this file against the server.
     fn run(&self, test: &str) {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", &format!("s3::{test}")])
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "tests")
-            .env("AWS_SECRET_ACCESS_KEY", PASSWORD)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}\n{errors}\n{}", self.log());
+        let failed = std::panic::catch_unwind(|| run_at(self.port, test)).is_err();
+        assert!(!failed, "{test}: the server's last words\n{}", self.log());
     }
+}
+
+/// Runs an ignored test of this file, with its S3 at a port of this machine.
+fn run_at(port: u16, test: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", &format!("s3::{test}")])
+        .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "tests")
+        .env("AWS_SECRET_ACCESS_KEY", PASSWORD)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{errors}");
 }
 
 /// A new bucket on the server of the environment, as soon as it answers.
@@ -127,6 +135,83 @@ async fn bucket(name: &str) -> Url {
 
 fn store(url: &Url) -> Arc<dyn ObjectStore> {
     Arc::clone(Stores::default().locate(url).unwrap().store())
+}
+
+/// A store on a network that fails, once for each key, in the way that the key names.
+fn failing_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut attempts: HashMap<String, Vec<String>> = HashMap::new();
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut lines = Vec::new();
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).unwrap_or(0) <= 2 {
+                    break;
+                }
+                lines.push(line.trim_end().to_ascii_lowercase());
+            }
+            let Some(request) = lines.first().cloned() else { continue };
+            let header = |name: &str| {
+                let found = lines.iter().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+                found.map(str::to_owned)
+            };
+            let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            let words: Vec<&str> = request.split([' ', '?']).collect();
+            let (method, key) = (words[0], words[1].rsplit('/').next().unwrap());
+            let tries = attempts.entry(key.to_owned()).or_default();
+            if let Some(attempt) = header("x-amz-meta-cxroi-attempt") {
+                tries.push(attempt);
+            }
+            let head = |attempt: &str| {
+                format!("200 OK\r\nETag: \"there\"\r\nContent-Length: 3\r\nx-amz-meta-cxroi-attempt: {attempt}\r\n\r\n")
+            };
+            let nothing = |status: &str| format!("{status}\r\nContent-Length: 0\r\n\r\n");
+            let answer = match (method, key, header("range").as_deref()) {
+                // The reply to the first write never comes.
+                ("put", "lost", _) if tries.len() == 1 => continue,
+                ("put", "lost" | "taken", _) => nothing("412 Precondition Failed"),
+                ("head", "lost", _) => head(&tries[0]),
+                ("head", "taken", _) => head("somebody-else"),
+                ("put", "busy", _) if tries.len() == 1 => nothing("409 Conflict"),
+                ("put", "busy", _) => "200 OK\r\nETag: \"mine\"\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                ("get", "cut", Some("bytes=5-9")) => {
+                    "206 Partial Content\r\nContent-Range: bytes 5-9/10\r\nETag: \"v\"\r\nContent-Length: 5\r\n\r\n56789".to_owned()
+                }
+                // Broken off in the middle; and a store that does not know ranges begins anew.
+                ("get", "cut" | "deaf", None) => "200 OK\r\nETag: \"v\"\r\nContent-Length: 10\r\n\r\n01234".to_owned(),
+                ("get", "deaf", Some(_)) => "200 OK\r\nETag: \"v\"\r\nContent-Length: 10\r\n\r\n0123456789".to_owned(),
+                _ => nothing("404 Not Found"),
+            };
+            let _ = stream.get_mut().write_all(format!("HTTP/1.1 {answer}").as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn on_a_network_that_fails_a_writer_knows_its_own_and_a_reader_reads_on() {
+    run_at(failing_server(), "lost_replies_conflicts_and_broken_bodies_are_told_apart");
+}
+
+#[tokio::test]
+#[ignore = "needs a server"]
+async fn lost_replies_conflicts_and_broken_bodies_are_told_apart() {
+    let store = store(&Url::parse("s3://fails/").unwrap());
+    let create = async |key: &str| store.put_opts(&Key::from(key), "new".into(), PutMode::Create.into()).await;
+    assert_eq!(create("lost").await.unwrap().e_tag.as_deref(), Some("\"there\""), "the write that landed is ours");
+    let taken = create("taken").await.unwrap_err();
+    assert!(matches!(taken, Error::AlreadyExists { .. }), "{taken}");
+    assert_eq!(create("busy").await.unwrap().e_tag.as_deref(), Some("\"mine\""), "and a conflict is tried again");
+    let read = async |key: &str| store.get(&Key::from(key)).await.unwrap().bytes().await;
+    assert_eq!(read("cut").await.unwrap(), "0123456789");
+    let deaf = read("deaf").await.unwrap_err().to_string();
+    assert!(deaf.contains("does not read on where asked to"), "{deaf}");
+    let missing = store.get(&Key::from("missing")).await.unwrap_err();
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
 }
 
 #[test]
