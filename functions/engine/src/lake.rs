@@ -66,15 +66,17 @@ impl Lake {
         for (name, url) in readable.chain(&config.raw) {
             sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
         }
-        let mut stores: BTreeMap<Url, Pinned> = BTreeMap::new();
+        // DataFusion knows one store for each base, which several sources may share.
+        let mut by_base: BTreeMap<Url, Vec<&RawSource>> = BTreeMap::new();
         for source in sources.values() {
-            let pinned = || Pinned { store: Arc::clone(source.location.store()), tags: HashMap::new() };
-            let tags =
-                source.objects.iter().filter_map(|object| Some((&object.meta.location, object.meta.e_tag.as_ref()?)));
-            let pinned = stores.entry(source.location.base()).or_insert_with(pinned);
-            pinned.tags.extend(tags.map(|(key, tag)| (key.clone(), tag.clone())));
+            by_base.entry(source.location.base()).or_default().push(source);
         }
-        let stores = stores.into_iter().map(|(base, store)| (base, Arc::new(store) as Arc<dyn ObjectStore>)).collect();
+        let pinned = |(base, sources): (Url, Vec<&RawSource>)| {
+            let listed = sources.iter().flat_map(|source| source.objects.iter().map(|object| &object.meta));
+            let store: Arc<dyn ObjectStore> = Arc::new(Pinned::new(sources[0].location.store(), listed));
+            (base, store)
+        };
+        let stores = by_base.into_iter().map(pinned).collect();
         Ok(Self { sources, stores })
     }
 }
@@ -104,8 +106,7 @@ impl RawSource {
                 Format::ENDINGS
             )));
         }
-        let tags = objects.iter().filter_map(|meta| Some((meta.location.clone(), meta.e_tag.clone()?))).collect();
-        let listed = location.clone().within(Arc::new(Pinned { store: Arc::clone(location.store()), tags }));
+        let listed = location.clone().within(Arc::new(Pinned::new(location.store(), &objects)));
         let objects: Vec<InputObject> = futures::stream::iter(objects)
             .map(|meta| InputObject::open(&listed, meta, Arc::clone(&cache)))
             .buffered(16)

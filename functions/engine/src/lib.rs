@@ -250,7 +250,9 @@ impl Engine {
         let mut snapshots = snapshot::take(self).await?;
         // A customer's segment is what it was when the period was first published: a list of today would restate the past.
         if let Some(taken) = snapshots.get_mut("customers").filter(|_| !self.refresh_dimensions)
-            && let Some(mut manifest) = publish::manifest(&self.output, &plan.period.to_string()).await?
+            && let period = plan.period.to_string()
+            && let Some(found) = publish::published(&self.output, &period).await?
+            && let mut manifest = publish::manifest(&self.output, &period, &found.pointer).await?
             && let Some(first) = manifest.snapshots.remove("customers")
         {
             *taken = first;

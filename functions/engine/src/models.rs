@@ -160,7 +160,10 @@ impl Models {
             let (mut ready, mut waiting) = (Vec::new(), Vec::new());
             for model in &left {
                 let reads = |other: &Model| {
-                    Ok(model.references()?.iter().any(|table| format!("windows/{}", table.table()) == other.name))
+                    let tables = model.references()?;
+                    Ok(tables.iter().any(|table| {
+                        table.schema() == Some("windows") && other.name == format!("windows/{}", table.table())
+                    }))
                 };
                 let waits = left.iter().map(|other| reads(other)).collect::<Result<Vec<bool>>>()?.contains(&true);
                 if waits { waiting.push(*model) } else { ready.push(*model) }

@@ -16,8 +16,16 @@ use object_store::{
 /// A store and the entity tags of some of its objects.
 #[derive(Debug)]
 pub(crate) struct Pinned {
-    pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) tags: HashMap<Path, String>,
+    store: Arc<dyn ObjectStore>,
+    tags: HashMap<Path, String>,
+}
+
+impl Pinned {
+    /// A store with these of its objects as they were listed.
+    pub(crate) fn new<'a>(store: &Arc<dyn ObjectStore>, listed: impl IntoIterator<Item = &'a ObjectMeta>) -> Self {
+        let tags = listed.into_iter().filter_map(|object| Some((object.location.clone(), object.e_tag.clone()?)));
+        Self { store: Arc::clone(store), tags: tags.collect() }
+    }
 }
 
 impl fmt::Display for Pinned {
@@ -73,9 +81,9 @@ mod tests {
     async fn an_overwritten_object_is_refused_also_by_ranges_and_others_are_read() {
         let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let (listed, other) = (Path::from("listed"), Path::from("other"));
-        let tag = memory.put(&listed, "as it was".into()).await.unwrap().e_tag.unwrap();
+        memory.put(&listed, "as it was".into()).await.unwrap();
         memory.put(&other, "any".into()).await.unwrap();
-        let pinned = Pinned { store: Arc::clone(&memory), tags: HashMap::from([(listed.clone(), tag)]) };
+        let pinned = Pinned::new(&memory, [&memory.head(&listed).await.unwrap()]);
         assert_eq!(pinned.get_ranges(&listed, &[0..2, 3..5]).await.unwrap(), ["as", "it"]);
         memory.put(&listed, "another one".into()).await.unwrap();
         let error = pinned.get_ranges(&listed, &[0..2, 3..5]).await.unwrap_err();

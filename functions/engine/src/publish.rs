@@ -38,6 +38,18 @@ pub struct Pointer {
     pub closed: bool,
 }
 
+impl Pointer {
+    /// The folder of the run that it names, below the output.
+    fn folder(&self, period: &str) -> String {
+        folder(period, &self.run_id, &self.attempt)
+    }
+}
+
+/// The folder of one writing of a run, below the output.
+fn folder(period: &str, run_id: &str, attempt: &str) -> String {
+    format!("runs/{period}/{run_id}/{attempt}")
+}
+
 /// A pointer with the version of its object, for the compare and swap.
 #[derive(Debug)]
 pub(crate) struct Published {
@@ -79,14 +91,13 @@ pub(crate) struct Manifest {
     files: BTreeMap<String, String>,
 }
 
-/// The manifest of what is published of a period, if anything is.
-pub(crate) async fn manifest(output: &Location, period: &str) -> Result<Option<Manifest>> {
-    let Some(Published { pointer, .. }) = published(output, period).await? else { return Ok(None) };
-    let manifest = output.join(&format!("runs/{period}/{}/{}/manifest.json", pointer.run_id, pointer.attempt));
+/// The manifest of what a pointer of the period names.
+pub(crate) async fn manifest(output: &Location, period: &str, pointer: &Pointer) -> Result<Manifest> {
+    let manifest = output.join(&pointer.folder(period)).join("manifest.json");
     let gone = || Error::Input(format!("{manifest} was published and is gone"));
     let (bytes, _) = manifest.get().await?.ok_or_else(gone)?;
     let damaged = |error| Error::Input(format!("{manifest} is damaged ({error}); restore it from a backup"));
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    serde_json::from_slice(&bytes).map_err(damaged)
 }
 
 /// Moves a period's pointer to itself, closed or open; whoever publishes at the same time starts again, and sees it.
@@ -152,7 +163,7 @@ impl Run<'_> {
 
     /// Below the output.
     fn folder(&self, attempt: &str) -> String {
-        format!("runs/{}/{}/{attempt}", self.period(), self.run_id)
+        folder(&self.period(), &self.run_id, attempt)
     }
 
     /// Writes the run's files, checks what was written, and makes it visible.
@@ -280,7 +291,7 @@ const LATEST: &str = "summaries/latest/summary.json";
 
 /// What is copied of a publication, and to where.
 fn copies(period: &str, pointer: &Pointer) -> [(String, String); 4] {
-    let run = format!("runs/{period}/{}/{}", pointer.run_id, pointer.attempt);
+    let run = pointer.folder(period);
     let summary = format!("publications/{period}/{}/summary.json", pointer.seq);
     [
         (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
@@ -317,8 +328,8 @@ pub(crate) async fn copies_are_behind(engine: &Engine, period: &str, pointer: &P
 pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Vec<String>)> {
     let gone = || Error::Input(format!("{period} is not published any more; try again"));
     let pointer = published(output, period).await?.ok_or_else(gone)?.pointer;
-    let manifest = manifest(output, period).await?.ok_or_else(gone)?;
-    let run = format!("runs/{period}/{}/{}", pointer.run_id, pointer.attempt);
+    let manifest = manifest(output, period, &pointer).await?;
+    let run = pointer.folder(period);
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     expected.extend(manifest.files.into_iter().map(|(name, hash)| (format!("{run}/{name}"), hash)));
     let records = manifest.facts.into_iter().flat_map(|record| record.tables.into_values().chain(record.rejected));

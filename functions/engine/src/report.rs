@@ -166,14 +166,8 @@ pub(crate) async fn session(
 async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext, run_id: &str) -> Result<()> {
     let parameters = session::parameters(&engine.config, Some(reported));
     for group in engine.models.windows()? {
-        let made: Vec<_> = group
-            .into_iter()
-            .map(|model| {
-                let name = model.name.trim_start_matches("windows/");
-                let key = format!("facts/windows/{name}/period={}/{run_id}.parquet", reported.period);
-                window(engine, session, model, &parameters, key)
-            })
-            .collect();
+        let file = format!("period={}/{run_id}.parquet", reported.period);
+        let made: Vec<_> = group.into_iter().map(|model| window(engine, session, model, &parameters, &file)).collect();
         futures::stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     }
     Ok(())
@@ -184,12 +178,13 @@ async fn window(
     session: &SessionContext,
     model: &Model,
     parameters: &Parameters,
-    key: String,
+    file: &str,
 ) -> Result<()> {
     let started = Instant::now();
     let table = Facts::collect(model, session::plan_model(session, model, parameters).await?).await?;
     let name = model.name.trim_start_matches("windows/");
-    register_objects(engine, session, "windows", name, [&table.put(engine, key).await?]).await?;
+    let table = table.put(engine, format!("facts/windows/{name}/{file}")).await?;
+    register_objects(engine, session, "windows", name, [&table]).await?;
     tracing::debug!("{} made in {:.2?}", model.name, started.elapsed());
     Ok(())
 }

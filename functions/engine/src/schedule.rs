@@ -39,14 +39,19 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let published: Vec<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
-        let first = published.iter().min().copied().unwrap_or(last.period);
+        let newest = last.period;
+        let first = published.iter().min().copied().unwrap_or(newest);
+        let mut last = Some(last);
         let mut due = Vec::new();
-        for period in (first.0..=last.period.0).map(Month) {
-            let restated = last.period.0 - period.0 < self.config.restate_months;
+        for period in (first.0..=newest.0).map(Month) {
+            let restated = newest.0 - period.0 < self.config.restate_months;
             if published.contains(&period) && !restated {
                 continue;
             }
-            let plan = self.plan(Some(period), now).await?;
+            let plan = match last.take_if(|last| last.period == period) {
+                Some(last) => last,
+                None => self.plan(Some(period), now).await?,
+            };
             if !published.contains(&period) || self.would_change(&plan, now).await? {
                 due.push(plan);
             }
@@ -65,9 +70,8 @@ impl Engine {
             return Ok(true);
         }
         if !plan.has_looked_ahead(self) {
-            let facts = publish::manifest(&self.output, &period).await?.map(|manifest| manifest.facts);
-            let now: Vec<_> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
-            return Ok(facts != Some(now));
+            let manifest = publish::manifest(&self.output, &period, &found.pointer).await?;
+            return Ok(!plan.months.iter().filter_map(|month| month.record.as_ref()).eq(&manifest.facts));
         }
         Ok(self.prepare(plan, now, &|_| {}).await?.run_id != found.pointer.run_id)
     }

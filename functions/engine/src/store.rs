@@ -157,21 +157,25 @@ impl Location {
 
     /// Writes the object, whole or not at all.
     pub(crate) async fn put(&self, bytes: impl Into<Bytes>) -> Result<()> {
-        self.put_if(bytes, PutMode::Overwrite).await.map(|_| ())
+        self.write(bytes, PutMode::Overwrite).await.context(|| format!("cannot write {self}"))
     }
 
     /// Writes the object only if `mode` allows it. `false`: somebody else was there first.
     pub(crate) async fn put_if(&self, bytes: impl Into<Bytes>, mode: PutMode) -> Result<bool> {
-        let payload = PutPayload::from_bytes(bytes.into());
+        match self.write(bytes, mode).await {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(error).context(|| format!("cannot write {self}")),
+        }
+    }
+
+    async fn write(&self, bytes: impl Into<Bytes>, mode: PutMode) -> object_store::Result<()> {
         let mut options = PutOptions::from(mode);
         if let Some(key) = &self.kms_key {
             options.extensions.insert(KmsKey(key.clone()));
         }
-        match self.store.put_opts(&self.path, payload, options).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
-            Err(error) => Err(error).context(|| format!("cannot write {self}")),
-        }
+        self.store.put_opts(&self.path, PutPayload::from_bytes(bytes.into()), options).await?;
+        Ok(())
     }
 }
 
