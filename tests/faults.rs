@@ -90,7 +90,9 @@ async fn look(store: &dyn ObjectStore, world: &World) -> Option<(Pointer, usize)
     for file in ["money.parquet", "rejected.parquet", "manifest.json"] {
         assert!(get(format!("{run}/{file}")).await.is_some(), "{file} of the run is there");
     }
-    let summary = get(format!("out/publications/{PERIOD}/{}/summary.json", pointer.seq)).await.expect("a summary");
+    let publication = format!("out/publications/{PERIOD}/{}", pointer.seq);
+    assert!(get(format!("{publication}/restatements.parquet")).await.is_some(), "its restatements are there");
+    let summary = get(format!("{publication}/summary.json")).await.expect("a summary");
     let summary: serde_json::Value = serde_json::from_slice(&summary).expect("a whole summary");
     assert_eq!(summary["run_id"], pointer.run_id.as_str());
     Some((pointer, state))

@@ -16,6 +16,8 @@ mod models;
 mod refusals;
 /// What is set aside, and how it is listed.
 mod rejected;
+/// What becomes of a publication whose inputs move.
+mod restatements;
 /// What a run reads, writes and shows: the first, an unchanged one, a new month, a late row, a killed one.
 mod runs;
 /// S3 on servers of this machine.

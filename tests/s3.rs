@@ -11,8 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use engine::Stores;
 use futures::future::join_all;
+use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, integration};
 use tests::{CONFIG, Lake, NOW, instant};
@@ -98,17 +100,17 @@ impl Server {
         log.lines().rev().take(20).collect::<Vec<_>>().join("\n")
     }
 
-    /// Runs an ignored test of this file against the server.
-    fn run(&self, test: &str) {
-        let failed = std::panic::catch_unwind(|| run_at(self.port, test)).is_err();
-        assert!(!failed, "{test}: the server's last words\n{}", self.log());
+    /// Runs an ignored test of this file against the server; what it said.
+    fn run(&self, test: &str) -> String {
+        let said = std::panic::catch_unwind(|| run_at(self.port, test));
+        said.unwrap_or_else(|_| panic!("{test}: the server's last words\n{}", self.log()))
     }
 }
 
 /// Runs an ignored test of this file, with its S3 at a port of this machine.
-fn run_at(port: u16, test: &str) {
+fn run_at(port: u16, test: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", &format!("s3::{test}")])
+        .args(["--ignored", "--exact", "--nocapture", &format!("s3::{test}")])
         .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", "tests")
@@ -118,6 +120,7 @@ fn run_at(port: u16, test: &str) {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{errors}");
+    said.into_owned() + &errors
 }
 
 /// A new bucket on the server of the environment, as soon as it answers.
@@ -313,4 +316,49 @@ async fn a_run_publishes_what_a_run_in_memory_does() {
     assert!(!again.published && again.months_read.is_empty() && again.repaired == 0, "{again:?}");
     lake.month(2025, 1).await;
     assert_eq!(lake.run_at("2025-02-03T06:00:00Z").await.unwrap().months_read.len(), 1);
+}
+
+/// `CXROI_TEST_SERVERS=... cargo test --workspace --test all -- --ignored --nocapture s3::measured`
+#[test]
+#[ignore = "a measurement, for people to run"]
+fn measured_beside_object_stores_own_client() {
+    let programs = programs().expect("servers to measure on");
+    for (name, server) in [("SeaweedFS", Server::seaweed(&programs)), ("ministack", Server::ministack(&programs))] {
+        let said = server.run("range_reads_beside_object_stores_own_client");
+        eprintln!("{name}: {}", said.lines().find(|line| line.contains("MB/s")).expect("figures"));
+    }
+}
+
+/// 64 range reads at once of a megabyte each, by turns with either client; the medians of 21 rounds.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server"]
+async fn range_reads_beside_object_stores_own_client() {
+    const READS: u64 = 64;
+    const BYTES: u64 = 1 << 20;
+    let ours = store(&bucket("ranges").await);
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap();
+    let own = AmazonS3Builder::from_env().with_endpoint(endpoint).with_allow_http(true).with_bucket_name("ranges");
+    let own: Arc<dyn ObjectStore> = Arc::new(own.build().unwrap());
+    let key = Key::from("facts.parquet");
+    let mut random = fastrand::Rng::with_seed(1);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take((READS * BYTES) as usize).collect();
+    ours.put(&key, bytes.clone().into()).await.unwrap();
+    let mut seconds = [Vec::new(), Vec::new()];
+    for _ in 0..21 {
+        for (store, seconds) in [&ours, &own].into_iter().zip(&mut seconds) {
+            let begun = Instant::now();
+            let reads = (0..READS).map(|read| {
+                let (store, key) = (Arc::clone(store), key.clone());
+                tokio::spawn(async move { store.get_range(&key, read * BYTES..(read + 1) * BYTES).await.unwrap() })
+            });
+            let read: Vec<Bytes> = join_all(reads).await.into_iter().map(Result::unwrap).collect();
+            seconds.push(begun.elapsed().as_secs_f64());
+            assert!(read.concat() == bytes);
+        }
+    }
+    let [ours, own] = seconds.map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        (READS * BYTES) as f64 / 1e6 / seconds[seconds.len() / 2]
+    });
+    eprintln!("{ours:.0} MB/s, object_store's own client {own:.0} MB/s: {:.2}", ours / own);
 }

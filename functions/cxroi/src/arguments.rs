@@ -59,6 +59,9 @@ pub(crate) enum Command {
         /// Let a month that is published already see customers as they are today, not as they were then
         #[arg(long)]
         refresh_dimensions: bool,
+        /// Let a month that is published already be computed as this version does it, though nothing else moved
+        #[arg(long)]
+        refresh_version: bool,
     },
     /// Print a published month
     #[command(after_help = "Examples:\n  cxroi show\n  cxroi show --period 2024-12 --segments")]

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
+use crate::Refresh;
 use crate::arguments::Lake;
 use crate::show;
 
@@ -44,14 +45,12 @@ pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
         eprintln!("made {}: {customers} customers, {MONTHS} months, {lines} rows", folder.display());
     }
     let lake = Lake { config: config.to_string_lossy().into_owned() };
-    let outcome = crate::run(&lake, None, None, false).await?;
+    crate::run(&lake, None, None, Refresh::default()).await?;
     let stores = Stores::default();
-    let summary =
-        engine::summary(&crate::configuration(&lake, None, &stores).await?, &stores, Some(outcome.period)).await?;
+    let (_, summary) = engine::summary(&crate::configuration(&lake, None, &stores).await?, &stores, None).await?;
     let config = config.display();
     show::say(&format!(
-        "{}\n\n{}\nWhat next:\n  cxroi show --config {config} --segments\n  cxroi sql --config {config}\n",
-        show::outcome(&outcome),
+        "\n{}\nWhat next:\n  cxroi show --config {config} --segments\n  cxroi sql --config {config}\n",
         planted_beside_recovered(&summary)?
     ))
 }

@@ -58,14 +58,15 @@ async fn perform(command: Command) -> Result<ExitCode> {
         Command::Demo { folder, customers } => demo::run(&folder, customers).await?,
         Command::Check { lake } => return check(&open(&lake).await?).await,
         Command::Plan { lake, period } => show::say(&show::plan(&open(&lake).await?.plan(period, Utc::now()).await?))?,
-        Command::Run { lake, period, output, refresh_dimensions } => {
-            let outcome = run(&lake, output.as_deref(), period, refresh_dimensions).await?;
-            show::say(&format!("{}\n", show::outcome(&outcome)))?;
+        Command::Run { lake, period, output, refresh_dimensions, refresh_version } => {
+            let refresh = Refresh { dimensions: refresh_dimensions, version: refresh_version };
+            run(&lake, output.as_deref(), period, refresh).await?;
         }
         Command::Show { lake, period, segments } => {
             let stores = Stores::default();
-            let summary = engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
-            show::say(&show::summary(&summary, segments)?)?;
+            let (pointer, summary) =
+                engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
+            show::say(&show::summary(&pointer, &summary, segments)?)?;
         }
         Command::Close { lake, period, reopen } => {
             let stores = Stores::default();
@@ -107,14 +108,48 @@ async fn open(lake: &Lake) -> Result<Engine> {
     Ok(Engine::open(configuration(lake, None, &stores).await?, &stores).await?)
 }
 
-/// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
-async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh_dimensions: bool) -> Result<Outcome> {
-    const TRIES: usize = 3;
+/// What a period that is published already may see as it is today.
+#[derive(Debug, Clone, Copy, Default)]
+struct Refresh {
+    dimensions: bool,
+    version: bool,
+}
+
+/// Runs one month, or without one everything that is due, as a schedule does; says what became of each.
+async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: Refresh) -> Result<()> {
     let stores = Stores::default();
     let config = configuration(lake, output, &stores).await?;
+    let now = Utc::now();
+    let one = async |period: Option<Month>| {
+        let outcome = run_one(&config, &stores, period, refresh).await?;
+        show::say(&format!("{}\n", show::outcome(&outcome)))
+    };
+    if period.is_some() || refresh.dimensions || refresh.version {
+        return one(period).await;
+    }
+    let engine = Engine::open(config.clone(), &stores).await?;
+    let due = engine.due(now).await?;
+    for plan in &due.publish {
+        one(Some(plan.period)).await?;
+    }
+    if due.publish.is_empty() {
+        for month in due.months() {
+            engine.make_facts(month, now).await?;
+        }
+        let (period, pointer) = engine::newest(&config, &stores).await?;
+        show::say(&format!("{}\n", show::nothing_due(&period, &pointer)))?;
+    }
+    let keep: Vec<Month> = due.keep.iter().map(|plan| plan.period).collect();
+    Ok(Engine::open(config.clone(), &stores).await?.mark_stale(&keep, now).await?)
+}
+
+/// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
+async fn run_one(config: &Config, stores: &Stores, period: Option<Month>, refresh: Refresh) -> Result<Outcome> {
+    const TRIES: usize = 3;
     let open = async || {
-        let engine = Engine::open(config.clone(), &stores).await?;
-        Ok::<_, Error>(if refresh_dimensions { engine.refreshing_dimensions() } else { engine })
+        let engine = Engine::open(config.clone(), stores).await?;
+        let engine = if refresh.dimensions { engine.refreshing_dimensions() } else { engine };
+        Ok::<_, Error>(if refresh.version { engine.refreshing_version() } else { engine })
     };
     for _ in 1..TRIES {
         let engine = open().await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use engine::{Outcome, Plan};
+use engine::{Outcome, Plan, Pointer};
 use serde_json::Value;
 
 /// Writes to standard output.
@@ -15,21 +15,40 @@ pub(crate) fn say(text: &str) -> Result<()> {
 
 /// One line on what a run did.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
-    let Outcome { period, pointer, published, months_read, repaired } = outcome;
+    let Outcome { period, pointer, published, months_read, repaired, other_version } = outcome;
     let read = match months_read.as_slice() {
         [] => "no month had to be read".to_owned(),
         [month] => format!("read {month}"),
         months => format!("read {} months", months.len()),
     };
-    match (published, repaired) {
-        (true, _) => format!("published {period} as number {} ({read}), run {}", pointer.seq, pointer.run_id),
-        (false, 0) => {
-            format!("nothing new: {period} is published as number {} ({read}), run {}", pointer.seq, pointer.run_id)
-        }
-        (false, copies) => format!(
-            "nothing new: {period} is published as number {} ({read}), run {}; mended {copies} copies below summaries/",
-            pointer.seq, pointer.run_id
-        ),
+    let mut text = match published {
+        true => format!("published {period}"),
+        false => format!("nothing new: {period} is published"),
+    };
+    text.push_str(&format!(" as number {} ({read}), run {}", pointer.seq, pointer.run_id));
+    if let Some(version) = other_version {
+        text.push_str(&format!(
+            "; only the version moved since {version} computed it: `cxroi run --period {period} --refresh-version` does it anew"
+        ));
+    }
+    if *repaired > 0 {
+        text.push_str(&format!("; mended {repaired} copies below summaries/"));
+    }
+    text
+}
+
+/// One line on a lake of which nothing is due.
+pub(crate) fn nothing_due(period: &str, pointer: &Pointer) -> String {
+    format!("nothing new: {period} is published as number {}, run {}{}", pointer.seq, pointer.run_id, marks(pointer))
+}
+
+/// What finance and a schedule wrote on a publication.
+fn marks(pointer: &Pointer) -> String {
+    let closed = if pointer.closed { "; closed" } else { "" };
+    let moved: Vec<&str> = pointer.stale.iter().map(String::as_str).collect();
+    match moved.as_slice() {
+        [] => closed.to_owned(),
+        moved => format!("{closed}; STALE: {} moved since, and the numbers stay as they are", moved.join(", ")),
     }
 }
 
@@ -39,7 +58,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     if let Some(reason) = &plan.incomplete {
         text.push_str(&format!("incomplete {reason}\n"));
     }
-    for (name, feed) in &plan.feeds {
+    for (name, feed) in plan.feeds.iter() {
         let (first, last) = (feed.first.format("%Y-%m-%d"), feed.last.format("%Y-%m-%d %H:%M UTC"));
         text.push_str(&format!("feed       {name}: {} rows from {first} to {last}\n", feed.rows));
     }
@@ -71,12 +90,25 @@ pub(crate) fn verified(verified: &BTreeMap<String, (usize, Vec<String>)>) -> Str
 }
 
 /// A published summary as a table: one line a number.
-pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
+pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<String> {
     let summary: Value = serde_json::from_str(json).context("the summary is damaged")?;
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let currency = text(&summary, "currency");
-    let mut out =
-        format!("{}  (number {}, run {})\n", text(&summary, "period"), summary["seq"], text(&summary, "run_id"));
+    let Pointer { seq, run_id, .. } = pointer;
+    let mut out = format!("{}  (number {seq}, run {run_id}{})\n", text(&summary, "period"), marks(pointer));
+    let words = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if let Some(numbers) = summary["restated"]["numbers"].as_u64().filter(|_| *seq > 1) {
+        let moved = words(&summary["restated"]["moved_by"]).join(", ");
+        writeln!(out, "restated: {numbers} numbers are others than before; moved: {moved}")?;
+    }
+    let late = summary["late_rows"].as_object().into_iter().flatten();
+    let late: Vec<String> =
+        late.filter(|(_, rows)| rows.as_u64() != Some(0)).map(|(source, rows)| format!("{source} {rows}")).collect();
+    if !late.is_empty() {
+        writeln!(out, "late rows since the first publication: {}", late.join(", "))?;
+    }
     if let Some(reason) = summary["incomplete"].as_str() {
         writeln!(out, "INCOMPLETE: {reason}")?;
     }
@@ -89,7 +121,7 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
         let unit = text(row, "unit");
         let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
-        let flags: Vec<&str> = row["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let flags = words(&row["flags"]);
         let score =
             row["score"].as_str().or(row["outcome"].as_str()).filter(|score| !text(row, "metric").contains(score));
         let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
@@ -105,7 +137,7 @@ pub(crate) fn summary(json: &str, segments: bool) -> Result<String> {
             number("value").unwrap_or_default(),
             interval,
             row["customers"].as_i64().map(|customers| customers.to_string()).unwrap_or_default(),
-            [vec![text(row, "status").as_str()], flags].concat().join(", "),
+            [vec![text(row, "status")], flags].concat().join(", "),
         ]);
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);

@@ -88,6 +88,9 @@ pub struct Row {
     /// What a reader must know beside it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
+    /// The sources whose rows can move it.
+    #[serde(skip)]
+    pub reads: Vec<&'static str>,
 }
 
 fn estimate<S: serde::Serializer>(estimate: &Option<Estimate>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,6 +138,7 @@ impl Row {
             grade: "descriptive",
             status: Status::NotApplicable,
             flags: Vec::new(),
+            reads: Vec::new(),
         }
     }
 
@@ -148,6 +152,11 @@ impl Row {
 
     pub(crate) fn score(self, score: &'static str) -> Self {
         Self { score: Some(score), ..self }
+    }
+
+    /// The sources whose rows can move the number.
+    pub(crate) fn reads(self, reads: impl Into<Vec<&'static str>>) -> Self {
+        Self { reads: reads.into(), ..self }
     }
 
     /// Says what a reader must know beside the number, if there is one.

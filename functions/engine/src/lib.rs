@@ -11,6 +11,7 @@ pub mod contract;
 pub mod error;
 mod estimates;
 mod exact_sum;
+pub mod feed;
 mod function;
 mod instant;
 pub mod lake;
@@ -23,6 +24,7 @@ pub mod plan;
 mod publish;
 mod rejected;
 mod report;
+mod restatement;
 mod rollup;
 mod rows;
 mod s3;
@@ -31,7 +33,7 @@ mod session;
 mod snapshot;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -57,10 +59,10 @@ use crate::error::Context as _;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
 use crate::plan::MonthPlan;
-use crate::publish::Published;
+use crate::publish::{Manifest, Replaced};
 use crate::report::Ledger;
+use crate::restatement::Basis;
 use crate::session::View;
-use crate::snapshot::Snapshots;
 
 /// The version that facts, runs and publications are stamped with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -80,6 +82,8 @@ pub struct Engine {
     batch_rows: usize,
     /// Whether a published period may see customers as they are today.
     refresh_dimensions: bool,
+    /// Whether a published period may be computed anew only because this version computes it in another way.
+    refresh_version: bool,
     /// The pointers as they were before the lake was listed: whoever moved one since may have seen more.
     pointers: Arc<BTreeMap<String, Option<String>>>,
 }
@@ -120,16 +124,28 @@ pub struct Outcome {
     pub months_read: Vec<Month>,
     /// Copies that an earlier run had left unfinished.
     pub repaired: usize,
+    /// The version that published it, where this one computes it in another way and nothing else moved.
+    pub other_version: Option<String>,
 }
 
 /// What is known of a run before its estimates are made.
 struct Prepared {
-    records: Vec<Record>,
-    look_ahead: Option<Record>,
-    snapshots: Snapshots,
+    basis: Basis,
     ledgers: BTreeMap<String, Ledger>,
     rejected: RecordBatch,
     run_id: String,
+}
+
+impl Prepared {
+    /// The inputs that moved since a run was published.
+    fn moved_since(&self, then: &Manifest) -> BTreeSet<String> {
+        let mut moved = self.basis.moved_since(&then.basis);
+        // What another version reads in another way may be another stray.
+        if !moved.contains(restatement::VERSION_MOVED) {
+            moved.extend(restatement::strays_moved(&self.ledgers, &then.rows));
+        }
+        moved
+    }
 }
 
 impl Engine {
@@ -153,6 +169,7 @@ impl Engine {
             cores,
             batch_rows: session::BATCH_ROWS,
             refresh_dimensions: false,
+            refresh_version: false,
             pointers,
         })
     }
@@ -165,6 +182,11 @@ impl Engine {
     /// Lets a period that is published already see customers as they are today, not as they were when it was first published.
     pub fn refreshing_dimensions(self) -> Self {
         Self { refresh_dimensions: true, ..self }
+    }
+
+    /// Lets a period that is published already be computed as this version computes it, though nothing else moved.
+    pub fn refreshing_version(self) -> Self {
+        Self { refresh_version: true, ..self }
     }
 
     fn session(&self, partitions: usize) -> SessionContext {
@@ -198,40 +220,50 @@ impl Engine {
         progress(Progress::Planned { period: plan.period, read: months_read.len(), months: plan.months.len() });
         let prepared = self.prepare(&plan, now, progress).await?;
         let period = plan.period.to_string();
-        let outcome = |pointer, published, repaired| Outcome {
+        let outcome = |pointer, published, repaired, other_version| Outcome {
             period: plan.period,
             pointer,
             published,
             months_read: months_read.clone(),
             repaired,
+            other_version,
         };
         let before = publish::published(&self.output, &period).await?;
-        if let Some(found) = before.as_ref().filter(|found| found.pointer.run_id == prepared.run_id) {
-            let repaired = publish::copy(self, &period, &found.pointer).await?;
-            return Ok(outcome(found.pointer.clone(), false, repaired));
+        let mut replaced = None;
+        if let Some(found) = before {
+            if found.pointer.run_id == prepared.run_id {
+                let repaired = publish::copy(self, &period, &found.pointer).await?;
+                return Ok(outcome(found.pointer, false, repaired, None));
+            }
+            let manifest = publish::manifest(&self.output, &period, &found.pointer).await?;
+            let moved = prepared.moved_since(&manifest);
+            if !self.refresh_version && moved.iter().eq([restatement::VERSION_MOVED]) {
+                let repaired = publish::copy(self, &period, &found.pointer).await?;
+                return Ok(outcome(found.pointer, false, repaired, Some(manifest.version)));
+            }
+            if found.pointer.closed {
+                publish::copy(self, &period, &found.pointer).await?;
+                return Err(Error::Closed { period, seq: found.pointer.seq });
+            }
+            replaced = Some(Replaced::read(&self.output, &period, found, moved).await?);
         }
-        if let Some(Published { pointer, .. }) = before.as_ref().filter(|found| found.pointer.closed) {
-            publish::copy(self, &period, pointer).await?;
-            return Err(Error::Closed { period, seq: pointer.seq });
-        }
-        if before.as_ref().map(|found| &found.e_tag) != self.pointers.get(&period) {
+        if replaced.as_ref().map(|replaced| &replaced.published.e_tag) != self.pointers.get(&period) {
             return Err(Error::Conflict(period));
         }
         progress(Progress::Measuring);
-        let Prepared { records, look_ahead, snapshots, ledgers, rejected, run_id } = prepared;
-        let reported = report::reported(&plan, &records);
-        let facts = records.iter().chain(&look_ahead);
-        let session = report::session(self, &reported, facts, &snapshots, &run_id).await?;
-        let rows = report::estimates(self, &plan, &reported, &session, &records, &ledgers).await?;
-        let run = publish::Run { engine: self, plan: &plan, run_id, records: &records, snapshots: &snapshots };
-        match run.publish(before, &rows, &ledgers, &rejected, now).await {
-            Ok(pointer) => Ok(outcome(pointer, true, 0)),
+        let Prepared { basis, ledgers, rejected, run_id } = prepared;
+        let reported = report::reported(&plan, &basis.facts);
+        let session = report::session(self, &reported, &basis, &run_id).await?;
+        let rows = report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await?;
+        let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers };
+        match run.publish(replaced.as_ref(), &rows, &rejected, now).await {
+            Ok(pointer) => Ok(outcome(pointer, true, 0, None)),
             // Whoever won published something: if it is the same, there is nothing left to do.
             Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {
                 Some(winner) if winner.pointer.run_id == run.run_id => {
                     // It may have died before its copies.
                     let repaired = publish::copy(self, &period, &winner.pointer).await?;
-                    Ok(outcome(winner.pointer, false, repaired))
+                    Ok(outcome(winner.pointer, false, repaired, None))
                 }
                 _ => Err(Error::Conflict(lost)),
             },
@@ -242,37 +274,43 @@ impl Engine {
     /// Everything of a run up to its identity: facts, snapshots, and what became of every row.
     async fn prepare(&self, plan: &Plan, now: DateTime<Utc>, progress: &(dyn Fn(Progress) + Sync)) -> Result<Prepared> {
         plan::refuse_currencies(self, plan).await?;
-        let records = self.facts(plan, progress).await?;
-        if let Some(record) = records.last() {
-            plan::confirm_closed(self, plan, record)?;
+        let facts = self.facts(plan, progress).await?;
+        if let Some(record) = facts.last() {
+            feed::confirm_closed(self, plan, record)?;
         }
         let look_ahead = self.look_ahead(plan).await?;
-        let mut snapshots = snapshot::take(self).await?;
+        let basis = self.basis(plan, facts, look_ahead).await?;
+        let mut outside = BTreeMap::new();
+        for name in plan.feeds.keys() {
+            outside.insert(*name, feed::outside(self, plan, name, now).await?);
+        }
+        let ledgers = report::reconcile(plan, &basis, &outside)?;
+
+        let mut rejected = Vec::new();
+        let listings = basis.facts.iter().filter_map(|record| record.rejected.as_ref());
+        for listing in listings.chain(basis.snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
+            rejected.push(rejected::get(self, listing).await?);
+        }
+        rejected.extend(rejected::outside(self, plan, &outside, now).await?);
+        let rejected = rejected::united(&rejected)?;
+        let listed = rollup::content(&rollup::parquet(&rejected)?);
+        let run_id = publish::run_id(plan, &basis, &ledgers, &listed);
+        Ok(Prepared { basis, ledgers, rejected, run_id })
+    }
+
+    /// What the numbers of a plan stand on, with its facts.
+    async fn basis(&self, plan: &Plan, facts: Vec<Record>, look_ahead: Option<Record>) -> Result<Basis> {
+        let mut snapshots = snapshot::take(self, plan.period).await?;
         // A customer's segment is what it was when the period was first published: a list of today would restate the past.
         if let Some(taken) = snapshots.get_mut("customers").filter(|_| !self.refresh_dimensions)
             && let period = plan.period.to_string()
             && let Some(found) = publish::published(&self.output, &period).await?
             && let mut manifest = publish::manifest(&self.output, &period, &found.pointer).await?
-            && let Some(first) = manifest.snapshots.remove("customers")
+            && let Some(first) = manifest.basis.snapshots.remove("customers")
         {
             *taken = first;
         }
-        let mut outside = BTreeMap::new();
-        for name in plan.feeds.keys() {
-            outside.insert(*name, plan::outside(self, plan, name, now).await?);
-        }
-        let ledgers = report::reconcile(plan, &records, &outside, &snapshots)?;
-
-        let mut rejected = Vec::new();
-        let listings = records.iter().filter_map(|record| record.rejected.as_ref());
-        for listing in listings.chain(snapshots.values().filter_map(|snapshot| snapshot.rejected.as_ref())) {
-            rejected.extend(rejected::get(self, listing).await?);
-        }
-        rejected.extend(rejected::outside(self, plan, &outside, now).await?);
-        let rejected = rejected::united(&rejected)?;
-        let listed = rollup::content(&rollup::parquet(&rejected)?);
-        let run_id = publish::run_id(self, plan, &records, look_ahead.as_ref(), &snapshots, &ledgers, &listed);
-        Ok(Prepared { records, look_ahead, snapshots, ledgers, rejected, run_id })
+        Ok(Basis::new(self, plan, facts, look_ahead, snapshots))
     }
 
     /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
@@ -341,7 +379,7 @@ impl Engine {
             Err(error) => tracing::warn!("there are no facts to see: {error}"),
         }
         session.register_object_store(&self.output.base(), Arc::clone(self.output.store()));
-        for name in ["estimates", "money"] {
+        for name in ["estimates", "money", "restatements"] {
             let objects = self.output.join(&format!("summaries/{name}")).list().await?;
             let objects: Vec<_> =
                 objects.into_iter().filter(|object| object.location.as_ref().ends_with(".parquet")).collect();
@@ -385,25 +423,29 @@ impl Engine {
     }
 }
 
-/// The published summary of a period, or of the newest one, as JSON text. Needs no lake, only the output.
+/// What is published of a period, or of the newest one: its pointer, and its summary as JSON text. Needs no lake, only the
+/// output.
 ///
 /// # Errors
 /// [`Error::Input`] if there is none.
-pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<String> {
-    let output = stores.locate(&config.output)?;
+pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<(Pointer, String)> {
     let period = match period {
-        Some(period) => Some(period.to_string()),
-        None => publish::newest(&output).await?,
+        Some(period) => period.to_string(),
+        None => newest(config, stores).await?.0,
     };
+    publish::summary(&stores.locate(&config.output)?, &period).await
+}
+
+/// The newest published period, and its pointer. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if there is none.
+pub async fn newest(config: &Config, stores: &Stores) -> Result<(String, Pointer)> {
+    let output = stores.locate(&config.output)?;
     let nothing = || Error::Input(format!("nothing is published below {output}; start with `cxroi run`"));
-    let period = period.ok_or_else(nothing)?;
-    let published = publish::published(&output, &period).await?.ok_or_else(|| {
-        Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
-    })?;
-    let summary = output.join(&format!("publications/{period}/{}/summary.json", published.pointer.seq));
-    let (bytes, _) =
-        summary.get().await?.ok_or_else(|| Error::Input(format!("{summary} was published and is gone")))?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))
+    let period = publish::newest(&output).await?.ok_or_else(nothing)?;
+    let pointer = publish::published(&output, &period).await?.ok_or_else(nothing)?.pointer;
+    Ok((period, pointer))
 }
 
 /// Finance's sign-off of a published period, or its withdrawal: while a period is closed, no run takes its place.
@@ -412,7 +454,12 @@ pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) ->
 /// [`Error::Input`] if it is not published; [`Error::Conflict`] if somebody publishes it at the same time.
 pub async fn close(config: &Config, stores: &Stores, period: Month, closed: bool) -> Result<Pointer> {
     let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
-    publish::set_closed(&output, &period.to_string(), closed).await
+    publish::mark(&output, &period.to_string(), |pointer| {
+        pointer.closed = closed;
+        // What is open is restated, or is what it would be.
+        pointer.stale.retain(|_| closed);
+    })
+    .await
 }
 
 /// Holds what is published of a period, or of all periods, against what was written down when it was. By period: how many

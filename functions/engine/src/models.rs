@@ -16,6 +16,9 @@ include!(concat!(env!("OUT_DIR"), "/models.rs"));
 /// The layers, in the order in which they read each other.
 const LAYERS: [&str; 5] = ["staging", "facts", "windows", "measures", "checks"];
 
+/// Where a model is that came with this version.
+const EMBEDDED_ORIGIN: &str = "embedded";
+
 /// One SQL file.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -28,6 +31,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether it came with this version, and is no file of an overlay.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.origin == EMBEDDED_ORIGIN
+    }
+
     /// The first comment lines: what the model is, in words.
     pub fn description(&self) -> String {
         let header = self.sql.lines().take_while(|line| line.starts_with("--"));
@@ -97,7 +105,7 @@ impl Models {
     /// The embedded models.
     pub fn embedded() -> Self {
         let model = |&(name, sql): &(&str, &str)| {
-            (name.to_owned(), Model { name: name.to_owned(), sql: sql.to_owned(), origin: "embedded".to_owned() })
+            (name.to_owned(), Model { name: name.to_owned(), sql: sql.to_owned(), origin: EMBEDDED_ORIGIN.to_owned() })
         };
         Self(EMBEDDED.iter().map(model).collect())
     }
@@ -176,6 +184,11 @@ impl Models {
             left = waiting;
         }
         Ok(groups)
+    }
+
+    /// The models that published numbers are made with: all but the checks.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &Model> {
+        LAYERS.iter().filter(|layer| **layer != "checks").flat_map(|layer| self.layer(layer))
     }
 
     /// The models of a layer, by name.

@@ -3,21 +3,22 @@
 //! A reader starts at `published/<period>.json`. Until that object changes, nothing of a run is visible; once it has,
 //! all of it is. The copies below `summaries/` follow the pointer and are repaired by the next run if cut short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::{PutMode, UpdateVersion};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
-use crate::plan::{Outside, Plan};
+use crate::plan::Plan;
 use crate::report::Ledger;
-use crate::rollup::{Record, content, parquet};
-use crate::snapshot::{Snapshot, Snapshots};
+use crate::restatement::{self, Basis};
+use crate::rollup::{content, parquet, read};
 use crate::store::Location;
 use crate::{Engine, VERSION};
 
@@ -36,12 +37,20 @@ pub struct Pointer {
     /// Whether finance signed it off: nothing takes its place any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// The inputs that moved since, where the numbers stay as they are all the same: the period is closed, or too old.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stale: BTreeSet<String>,
 }
 
 impl Pointer {
     /// The folder of the run that it names, below the output.
     fn folder(&self, period: &str) -> String {
         folder(period, &self.run_id, &self.attempt)
+    }
+
+    /// The folder of the publication, below the output.
+    fn publication(&self, period: &str) -> String {
+        format!("publications/{period}/{}", self.seq)
     }
 }
 
@@ -62,8 +71,62 @@ pub(crate) struct Run<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) plan: &'a Plan,
     pub(crate) run_id: String,
-    pub(crate) records: &'a [Record],
-    pub(crate) snapshots: &'a Snapshots,
+    pub(crate) basis: &'a Basis,
+    pub(crate) ledgers: &'a BTreeMap<String, Ledger>,
+}
+
+/// What a run takes the place of.
+pub(crate) struct Replaced {
+    pub(crate) published: Published,
+    /// The inputs that moved since.
+    pub(crate) moved: BTreeSet<String>,
+    /// The period's first publication, and what it stood on.
+    first: Pointer,
+    first_basis: Basis,
+    estimates: RecordBatch,
+    restatements: RecordBatch,
+}
+
+impl Replaced {
+    /// Reads what later runs are held against.
+    pub(crate) async fn read(
+        output: &Location,
+        period: &str,
+        published: Published,
+        moved: BTreeSet<String>,
+    ) -> Result<Self> {
+        let publication = publication(output, period, &published.pointer).await?;
+        let first_basis = manifest(output, period, &publication.first).await?.basis;
+        let run = output.join(&published.pointer.folder(period));
+        let estimates = table(&run.join("estimates.parquet")).await?;
+        let place = output.join(&published.pointer.publication(period));
+        let restatements = table(&place.join(RESTATEMENTS)).await?;
+        Ok(Self { published, moved, first: publication.first, first_basis, estimates, restatements })
+    }
+}
+
+/// The rows of a table that was published.
+async fn table(location: &Location) -> Result<RecordBatch> {
+    read(original(location).await?).context(|| format!("cannot read {location}"))
+}
+
+/// A publication's own files, by name.
+type Files = [(&'static str, Vec<u8>); 2];
+
+/// The names of a publication's own files.
+const PUBLICATION: &str = "publication.json";
+const SUMMARY: &str = "summary.json";
+const RESTATEMENTS: &str = "restatements.parquet";
+
+/// What was written down of the publication that a pointer names.
+async fn publication(output: &Location, period: &str, pointer: &Pointer) -> Result<Publication> {
+    parsed(&output.join(&pointer.publication(period)).join(PUBLICATION)).await
+}
+
+/// An object of ours that is JSON, and was published.
+async fn parsed<T: DeserializeOwned>(location: &Location) -> Result<T> {
+    let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from a backup"));
+    serde_json::from_slice(&original(location).await?).map_err(damaged)
 }
 
 fn pointer_of(output: &Location, period: &str) -> Location {
@@ -82,32 +145,56 @@ pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<
     Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
 }
 
-/// Of a manifest, what later runs hold themselves against.
-#[derive(Debug, Deserialize)]
+/// The lineage of a run: what was read, with which models and settings, and what became of it.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    pub(crate) facts: Vec<Record>,
-    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    run_id: String,
+    period: String,
+    pub(crate) version: String,
+    settings: Value,
+    inputs: Value,
+    models: Value,
+    #[serde(flatten)]
+    pub(crate) basis: Basis,
+    pub(crate) rows: BTreeMap<String, Ledger>,
+    statuses: BTreeMap<String, usize>,
     /// The run's own files, by name, with the hash of their content.
+    files: BTreeMap<String, String>,
+}
+
+/// What depends on when a run was published, and on what was published before.
+#[derive(Debug, Serialize, Deserialize)]
+struct Publication {
+    period: String,
+    pointer: Pointer,
+    published_at: DateTime<Utc>,
+    version: String,
+    /// What was visible until then.
+    replaces: Option<Pointer>,
+    /// What was visible first.
+    first: Pointer,
+    /// Rows that reached the months of history after that, by source.
+    late_rows: BTreeMap<String, u64>,
+    /// The inputs that moved since what it replaces.
+    moved: BTreeSet<String>,
+    /// Its own files, by name, with the hash of their content.
     files: BTreeMap<String, String>,
 }
 
 /// The manifest of what a pointer of the period names.
 pub(crate) async fn manifest(output: &Location, period: &str, pointer: &Pointer) -> Result<Manifest> {
-    let manifest = output.join(&pointer.folder(period)).join("manifest.json");
-    let gone = || Error::Input(format!("{manifest} was published and is gone"));
-    let (bytes, _) = manifest.get().await?.ok_or_else(gone)?;
-    let damaged = |error| Error::Input(format!("{manifest} is damaged ({error}); restore it from a backup"));
-    serde_json::from_slice(&bytes).map_err(damaged)
+    parsed(&output.join(&pointer.folder(period)).join("manifest.json")).await
 }
 
-/// Moves a period's pointer to itself, closed or open; whoever publishes at the same time starts again, and sees it.
-pub(crate) async fn set_closed(output: &Location, period: &str, closed: bool) -> Result<Pointer> {
+/// Moves a period's pointer to itself, with another mark; whoever publishes at the same time starts again, and sees it.
+pub(crate) async fn mark(output: &Location, period: &str, change: impl FnOnce(&mut Pointer)) -> Result<Pointer> {
     let nothing = || Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it"));
-    let Published { pointer, e_tag } = published(output, period).await?.ok_or_else(nothing)?;
-    if pointer.closed == closed {
+    let Published { mut pointer, e_tag } = published(output, period).await?.ok_or_else(nothing)?;
+    let before = pointer.clone();
+    change(&mut pointer);
+    if pointer == before {
         return Ok(pointer);
     }
-    let pointer = Pointer { closed, ..pointer };
     let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
     match pointer_of(output, period).put_if(pretty(&pointer), mode).await? {
         true => Ok(pointer),
@@ -115,44 +202,20 @@ pub(crate) async fn set_closed(output: &Location, period: &str, closed: bool) ->
     }
 }
 
-/// The identity of a run: the facts up to the reported month and what was looked ahead to, the snapshots, the measures, the settings, the version.
-pub(crate) fn run_id(
-    engine: &Engine,
-    plan: &Plan,
-    records: &[Record],
-    look_ahead: Option<&Record>,
-    snapshots: &Snapshots,
-    ledgers: &BTreeMap<String, Ledger>,
-    rejected: &str,
-) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let config = &engine.config;
-    let settings = format!(
-        "{VERSION} {} {} {} {} {:?} {} {} {:?}",
-        plan.period,
-        plan.known_until,
-        config.timezone,
-        config.currency,
-        config.method,
-        config.guards,
-        config.min_customers,
-        plan.incomplete
-    );
-    hasher.update(settings.as_bytes());
-    for record in records.iter().chain(look_ahead) {
-        for (name, table) in &record.tables {
-            hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
-        }
-    }
+/// The identity of a run: the facts up to the reported month and what was looked ahead to, the snapshots, the measures,
+/// the settings, the version.
+pub(crate) fn run_id(plan: &Plan, basis: &Basis, ledgers: &BTreeMap<String, Ledger>, rejected: &str) -> String {
+    let mut hasher = basis.hash();
+    hasher.update(format!("\n{} {:?}", plan.period, plan.incomplete).as_bytes());
     // What was set aside is published too; what belongs to later months is not.
     for (name, ledger) in ledgers {
-        let Outside { undated, before, future, after: _ } = ledger.outside;
-        hasher.update(format!("\n{name} {:?} {undated} {before} {future}", ledger.counts).as_bytes());
+        let mut counts = ledger.counts.clone();
+        if !plan.feeds.contains_key(name.as_str()) {
+            (counts.rows, counts.used) = (0, 0);
+        }
+        hasher.update(format!("\n{name} {counts:?} {:?}", ledger.strays()).as_bytes());
     }
-    hasher.update(format!("\n{snapshots:?}\n{rejected}").as_bytes());
-    for model in engine.models.layer("windows").chain(engine.models.layer("measures")) {
-        hasher.update(format!("\n{} {}", model.name, content(model.sql.as_bytes())).as_bytes());
-    }
+    hasher.update(format!("\n{rejected}").as_bytes());
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
@@ -172,18 +235,18 @@ impl Run<'_> {
     /// [`Error::Conflict`] if another writer moved the pointer first; nothing of this run is visible then.
     pub(crate) async fn publish(
         &self,
-        before: Option<Published>,
+        before: Option<&Replaced>,
         rows: &[Row],
-        ledgers: &BTreeMap<String, Ledger>,
         rejected: &RecordBatch,
         now: DateTime<Utc>,
     ) -> Result<Pointer> {
-        let period = self.period();
+        let (period, output) = (self.period(), &self.engine.output);
         let attempt = attempt_id(now);
-        let folder = self.engine.output.join(&self.folder(&attempt));
+        let folder = output.join(&self.folder(&attempt));
+        let estimates = estimates::table(rows, &self.run_id, &period)?;
         let mut files = BTreeMap::new();
         for (name, bytes) in [
-            ("estimates", parquet(&estimates::table(rows, &self.run_id, &period)?)?),
+            ("estimates", parquet(&estimates)?),
             ("money", parquet(&estimates::money_table(rows, &self.run_id, &period)?)?),
             ("rejected", parquet(rejected)?),
         ] {
@@ -197,81 +260,53 @@ impl Run<'_> {
                 return Err(Error::Audit(format!("{location} does not read back as it was written")));
             }
         }
-        folder.join("manifest.json").put(pretty(&self.manifest(rows, ledgers, &files))).await?;
+        folder.join("manifest.json").put(pretty(&self.manifest(rows, files))).await?;
 
         // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
-        let mut seq = before.as_ref().map_or(0, |published| published.pointer.seq) + 1;
+        let mut seq = before.map_or(0, |before| before.published.pointer.seq) + 1;
         let pointer = loop {
-            let pointer = Pointer { seq, run_id: self.run_id.clone(), attempt: attempt.clone(), closed: false };
-            let publication = json!({
-                "period": period, "pointer": pointer, "published_at": now.to_rfc3339(), "version": VERSION,
-                "replaces": before.as_ref().map(|published| &published.pointer),
-            });
-            let place = self.engine.output.join(&format!("publications/{period}/{seq}"));
-            if place.join("publication.json").put_if(pretty(&publication), PutMode::Create).await? {
-                place.join("summary.json").put(pretty(&self.summary(rows, rejected.num_rows(), &pointer))).await?;
+            let (run_id, attempt) = (self.run_id.clone(), attempt.clone());
+            let pointer = Pointer { seq, run_id, attempt, closed: false, stale: BTreeSet::new() };
+            let place = output.join(&pointer.publication(&period));
+            let (publication, files) =
+                self.publication(before, &pointer, rows, &estimates, rejected.num_rows(), now)?;
+            if place.join(PUBLICATION).put_if(pretty(&publication), PutMode::Create).await? {
+                for (name, bytes) in files {
+                    place.join(name).put(bytes).await?;
+                }
                 break pointer;
             }
             seq += 1;
         };
         let mode = match before {
             None => PutMode::Create,
-            Some(published) => PutMode::Update(UpdateVersion { e_tag: published.e_tag, version: None }),
+            Some(before) => PutMode::Update(UpdateVersion { e_tag: before.published.e_tag.clone(), version: None }),
         };
-        if !pointer_of(&self.engine.output, &period).put_if(pretty(&pointer), mode).await? {
+        if !pointer_of(output, &period).put_if(pretty(&pointer), mode).await? {
             return Err(Error::Conflict(period));
         }
         copy(self.engine, &period, &pointer).await?;
         Ok(pointer)
     }
 
-    /// The lineage: what was read, with which models and settings, and what became of it.
-    fn manifest(
+    /// What is told of this publication alone: its record, and its files by name.
+    fn publication(
         &self,
+        before: Option<&Replaced>,
+        pointer: &Pointer,
         rows: &[Row],
-        ledgers: &BTreeMap<String, Ledger>,
-        files: &BTreeMap<String, String>,
-    ) -> serde_json::Value {
-        let Engine { config, models, lake, .. } = self.engine;
-        let models: Vec<_> =
-            ["staging", "facts", "windows", "measures"].into_iter().flat_map(|layer| models.layer(layer)).collect();
-        let inputs = lake.sources.iter().flat_map(|(name, source)| {
-            source.objects.iter().map(move |object| {
-                json!({
-                    "source": name, "key": source.location.name_of(&object.meta.location), "etag": object.meta.e_tag,
-                    "bytes": object.meta.size, "rows": object.rows,
-                })
-            })
-        });
-        let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
-        for row in rows {
-            *statuses.entry(row.status.as_str()).or_default() += 1;
-        }
-        json!({
-            "run_id": self.run_id,
-            "period": self.period(),
-            "version": VERSION,
-            "settings": {
-                "timezone": config.timezone.name(), "tzdata": chrono_tz::IANA_TZDB_VERSION, "currency": config.currency,
-                "naive_timezone": config.method.naive_timezone.name(), "guards": config.guards,
-                "min_customers": config.min_customers, "default_margin_rate": config.method.default_margin_rate,
-                "history_from": self.plan.history_start.to_string(), "incomplete": self.plan.incomplete,
-            },
-            "inputs": inputs.collect::<Vec<_>>(),
-            "models": models.iter().map(|model| {
-                json!({"name": model.name, "origin": model.origin, "hash": content(model.sql.as_bytes())})
-            }).collect::<Vec<_>>(),
-            "facts": self.records,
-            "snapshots": self.snapshots,
-            "rows": ledgers,
-            "statuses": statuses,
-            "files": files,
-        })
-    }
-
-    /// The estimates for programs that do not read Parquet.
-    fn summary(&self, rows: &[Row], rejected: usize, pointer: &Pointer) -> serde_json::Value {
-        json!({
+        estimates: &RecordBatch,
+        rejected: usize,
+        now: DateTime<Utc>,
+    ) -> Result<(Publication, Files)> {
+        let moved = before.map_or_else(BTreeSet::new, |before| before.moved.clone());
+        // A first publication restates nothing: it is held against itself.
+        let old = before.map_or(estimates, |before| &before.estimates);
+        let earlier = before.map(|before| &before.restatements);
+        let restatements = restatement::table(old, estimates, rows, &moved, earlier, pointer)?;
+        let late_rows = before.map_or_else(BTreeMap::new, |before| self.basis.rows_since(&before.first_basis));
+        let restated = restatement::of(&restatements, pointer.seq);
+        let summary = json!({
             "schema": SUMMARY_SCHEMA,
             "period": self.period(),
             "run_id": self.run_id,
@@ -281,21 +316,82 @@ impl Run<'_> {
             "timezone": self.engine.config.timezone.name(),
             "incomplete": self.plan.incomplete,
             "rejected": {"listed": rejected, "file": self.folder(&pointer.attempt) + "/rejected.parquet"},
+            "restated": {"numbers": restated, "moved_by": moved},
+            "late_rows": late_rows,
             "estimates": rows,
-        })
+        });
+        let files = [(SUMMARY, pretty(&summary)), (RESTATEMENTS, parquet(&restatements)?)];
+        let publication = Publication {
+            period: self.period(),
+            pointer: pointer.clone(),
+            published_at: now,
+            version: VERSION.to_owned(),
+            replaces: before.map(|before| before.published.pointer.clone()),
+            first: before.map_or_else(|| pointer.clone(), |before| before.first.clone()),
+            late_rows,
+            moved,
+            files: files.iter().map(|(name, bytes)| ((*name).to_owned(), content(bytes))).collect(),
+        };
+        Ok((publication, files))
     }
+
+    fn manifest(&self, rows: &[Row], files: BTreeMap<String, String>) -> Manifest {
+        let Engine { models, lake, .. } = self.engine;
+        let inputs = lake.sources.iter().flat_map(|(name, source)| {
+            source.objects.iter().map(move |object| {
+                json!({
+                    "source": name, "key": source.location.name_of(&object.meta.location), "etag": object.meta.e_tag,
+                    "bytes": object.meta.size, "rows": object.rows,
+                })
+            })
+        });
+        let models = models
+            .published()
+            .map(|model| json!({"name": model.name, "origin": model.origin, "hash": content(model.sql.as_bytes())}));
+        let mut statuses = BTreeMap::new();
+        for row in rows {
+            *statuses.entry(row.status.as_str().to_owned()).or_default() += 1;
+        }
+        Manifest {
+            run_id: self.run_id.clone(),
+            period: self.period(),
+            version: VERSION.to_owned(),
+            settings: json!({
+                "configured": restatement::settings(self.engine), "tzdata": chrono_tz::IANA_TZDB_VERSION,
+                "history_start": self.plan.history_start.to_string(), "incomplete": self.plan.incomplete,
+            }),
+            inputs: inputs.collect(),
+            models: models.collect(),
+            basis: self.basis.clone(),
+            rows: self.ledgers.clone(),
+            statuses,
+            files,
+        }
+    }
+}
+
+/// What is published of a period: its pointer, and its summary as JSON text.
+pub(crate) async fn summary(output: &Location, period: &str) -> Result<(Pointer, String)> {
+    let published = published(output, period).await?.ok_or_else(|| {
+        Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
+    })?;
+    let summary = output.join(&published.pointer.publication(period)).join(SUMMARY);
+    let text = String::from_utf8(original(&summary).await?.to_vec());
+    Ok((published.pointer, text.map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))?))
 }
 
 /// The copy of the newest period's summary.
 const LATEST: &str = "summaries/latest/summary.json";
 
 /// What is copied of a publication, and to where.
-fn copies(period: &str, pointer: &Pointer) -> [(String, String); 4] {
+fn copies(period: &str, pointer: &Pointer) -> [(String, String); 5] {
     let run = pointer.folder(period);
-    let summary = format!("publications/{period}/{}/summary.json", pointer.seq);
+    let publication = pointer.publication(period);
+    let summary = format!("{publication}/{SUMMARY}");
     [
         (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
         (format!("{run}/money.parquet"), format!("summaries/money/period={period}/money.parquet")),
+        (format!("{publication}/{RESTATEMENTS}"), format!("summaries/restatements/period={period}/{RESTATEMENTS}")),
         (summary.clone(), format!("summaries/files/{period}/summary.json")),
         (summary, LATEST.to_owned()),
     ]
@@ -332,9 +428,10 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
     let run = pointer.folder(period);
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
     expected.extend(manifest.files.into_iter().map(|(name, hash)| (format!("{run}/{name}"), hash)));
-    let records = manifest.facts.into_iter().flat_map(|record| record.tables.into_values().chain(record.rejected));
-    let snapshots = manifest.snapshots.into_values().flat_map(|taken| [taken.table].into_iter().chain(taken.rejected));
-    expected.extend(records.chain(snapshots).map(|table| (table.key, table.content)));
+    expected.extend(manifest.basis.tables().map(|table| (table.key.clone(), table.content.clone())));
+    let publication = publication(output, period, &pointer).await?;
+    let place = pointer.publication(period);
+    expected.extend(publication.files.into_iter().map(|(name, hash)| (format!("{place}/{name}"), hash)));
     let mut problems = Vec::new();
     let mut objects = expected.len();
     for (key, hash) in expected {

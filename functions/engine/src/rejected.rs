@@ -9,16 +9,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
 use datafusion::common::ScalarValue;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::contract::{SOURCES, Source, instant};
 use crate::error::{Context, Error, Result};
+use crate::feed::Outside;
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::plan::{MonthPlan, Outside, Plan};
+use crate::plan::{MonthPlan, Plan};
 use crate::rollup::{Counts, FactTable, parquet};
 use crate::rows::Rows;
 use crate::session::View;
@@ -264,7 +263,7 @@ pub(crate) async fn put(engine: &Engine, found: &[RecordBatch], folder: String) 
 }
 
 /// Reads a listing back.
-pub(crate) async fn get(engine: &Engine, table: &FactTable) -> Result<Vec<RecordBatch>> {
+pub(crate) async fn get(engine: &Engine, table: &FactTable) -> Result<RecordBatch> {
     let location = engine.output.join(&table.key);
     let damaged = || {
         Error::Input(format!(
@@ -275,9 +274,7 @@ pub(crate) async fn get(engine: &Engine, table: &FactTable) -> Result<Vec<Record
     if crate::rollup::content(&bytes) != table.content {
         return Err(damaged());
     }
-    let context = || format!("cannot read {location}");
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::clone(&bytes)).context(context)?;
-    reader.build().context(context)?.collect::<Result<_, _>>().context(context)
+    crate::rollup::read(bytes).context(|| format!("cannot read {location}"))
 }
 
 /// All listings as one.

@@ -10,18 +10,20 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
+use crate::feed::Outside;
 use crate::lake::{ObjectTable, readable};
 use crate::models::Model;
-use crate::plan::{Outside, Plan};
+use crate::plan::Plan;
+use crate::restatement::Basis;
 use crate::rollup::{Counts, FactTable, Facts, Record};
 use crate::rows::{Money, Rows};
 use crate::session::{Parameters, Reported};
-use crate::snapshot::{Snapshot, Snapshots};
+use crate::snapshot::Snapshot;
 use crate::store::heads;
 use crate::{Engine, measures, session};
 
@@ -35,7 +37,7 @@ pub(crate) const AT_ONCE: usize = 2;
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
 
 /// What became of all rows of a source.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// Rows of the source.
     pub read: u64,
@@ -52,6 +54,12 @@ impl Ledger {
         self.counts.rejected + self.outside.undated + self.outside.future
     }
 
+    /// Rows that belong to no month of history.
+    pub(crate) fn strays(&self) -> [u64; 3] {
+        let Outside { undated, before, future, after: _ } = self.outside;
+        [undated, before, future]
+    }
+
     /// Rows that could not be used because of what they say: the unreadable, and the strays before history.
     fn rejected(&self) -> u64 {
         self.unreadable() + self.outside.before
@@ -64,14 +72,13 @@ impl Ledger {
 /// [`Error::Audit`] if a row is unaccounted for; [`Error::Input`] if more than one in a hundred was rejected.
 pub(crate) fn reconcile(
     plan: &Plan,
-    records: &[Record],
+    basis: &Basis,
     outside: &BTreeMap<&'static str, Outside>,
-    snapshots: &Snapshots,
 ) -> Result<BTreeMap<String, Ledger>> {
     let mut ledgers = BTreeMap::new();
-    for (name, feed) in &plan.feeds {
+    for (name, feed) in plan.feeds.iter() {
         let mut ledger = Ledger { read: feed.rows, outside: outside[name], ..Ledger::default() };
-        for counts in records.iter().filter_map(|record| record.sources.get(*name)) {
+        for counts in basis.facts.iter().filter_map(|record| record.sources.get(*name)) {
             ledger.counts.add(counts)?;
         }
         let Outside { undated, before, after, future } = ledger.outside;
@@ -81,9 +88,9 @@ pub(crate) fn reconcile(
         }
         ledgers.insert((*name).to_owned(), ledger);
     }
-    for (name, Snapshot { counts, .. }) in snapshots {
+    for (name, Snapshot { counts, .. }) in &basis.snapshots {
         let ledger = Ledger { read: counts.rows, counts: counts.clone(), ..Ledger::default() };
-        ledgers.insert((*name).to_owned(), ledger);
+        ledgers.insert(name.clone(), ledger);
     }
     for (name, ledger) in &ledgers {
         let counts = &ledger.counts;
@@ -143,14 +150,13 @@ impl Counts {
 pub(crate) async fn session(
     engine: &Engine,
     reported: &Reported,
-    records: impl IntoIterator<Item = &Record>,
-    snapshots: &Snapshots,
+    basis: &Basis,
     run_id: &str,
 ) -> Result<SessionContext> {
     let session = engine.session(engine.cores);
-    register_facts(engine, &session, records).await?;
+    register_facts(engine, &session, basis.facts.iter().chain(&basis.look_ahead)).await?;
     for source in contract::SOURCES.iter().filter(|source| source.is_dimension()) {
-        match snapshots.get(source.name) {
+        match basis.snapshots.get(source.name) {
             Some(Snapshot { table, .. }) => register_objects(engine, &session, "staging", source.name, [table]).await?,
             None => {
                 let empty = EmptyTable::new(contract::schema(source));
@@ -287,13 +293,14 @@ pub(crate) fn reported<'a>(plan: &Plan, records: impl IntoIterator<Item = &'a Re
 
 fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
     let row = |metric, unit| Row::new("quality", metric, unit, "census").window("ALL");
-    let mut rows = vec![row("history_months", "months").census(f64::from(history))];
+    let mut rows = vec![row("history_months", "months").census(f64::from(history)).reads(["sales"])];
     type Count = fn(&Ledger) -> u64;
     let duplicates: Count = |ledger| ledger.counts.duplicate;
     for (metric, count) in [("rejected_rows", Ledger::rejected as Count), ("duplicate_rows", duplicates)] {
-        rows.push(row(metric, "rows").census(ledgers.values().map(count).sum::<u64>() as f64));
+        let all: Vec<&str> = contract::SOURCES.iter().map(|source| source.name).collect();
+        rows.push(row(metric, "rows").census(ledgers.values().map(count).sum::<u64>() as f64).reads(all));
         for source in contract::SOURCES.iter().filter(|source| !source.columns.is_empty()) {
-            let row = Row { outcome: Some(source.name), ..row(metric, "rows") };
+            let row = Row { outcome: Some(source.name), ..row(metric, "rows") }.reads([source.name]);
             rows.push(match ledgers.get(source.name) {
                 Some(ledger) => row.census(count(ledger) as f64),
                 None => row.without(Status::NotApplicable),
@@ -301,7 +308,7 @@ fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
         }
     }
     for (score, metric) in [("nps", "invalid_nps"), ("csat", "invalid_csat"), ("ces", "invalid_ces")] {
-        let row = row(metric, "rows").score(score);
+        let row = row(metric, "rows").score(score).reads(["interactions"]);
         rows.push(match ledgers.get("interactions") {
             Some(ledger) => row.census(ledger.counts.invalid.get(score).copied().unwrap_or(0) as f64),
             None => row.without(Status::NotApplicable),
@@ -319,6 +326,7 @@ async fn caps(engine: &Engine, session: &SessionContext) -> Result<Vec<Row>> {
     for outcome in ["revenue", "margin", "service_cost"] {
         let row = Row::new("quality", "cap_p99", "money", "type1_quantile").window("ALL");
         let row = Row { outcome: Some(outcome), ..row };
+        let row = row.reads([if outcome == "service_cost" { "interactions" } else { "sales" }]);
         let mut found = row.clone().without(Status::InsufficientN);
         for at in 0..caps.len() {
             if caps.text("outcome", at)?.as_deref() == Some(outcome) {

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{BatchCoalescer, SortOptions};
+use arrow::compute::{BatchCoalescer, SortOptions, concat_batches};
 use arrow::datatypes::{Decimal128Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,8 @@ pub struct Record {
     pub month: String,
     /// What it was made from.
     pub fingerprint: String,
+    /// The objects among that with their versions, as one hash for each feed.
+    pub inputs: BTreeMap<String, String>,
     /// The fact tables by name.
     pub tables: BTreeMap<String, FactTable>,
     /// What became of the month's rows, by source.
@@ -94,6 +98,11 @@ pub struct Counts {
 }
 
 impl Record {
+    /// What its tables hold.
+    pub(crate) fn contents(&self) -> Vec<&str> {
+        self.tables.values().chain(&self.rejected).map(|table| table.content.as_str()).collect()
+    }
+
     fn key(month: Month, fingerprint: &str) -> String {
         format!("facts/records/month={month}/{fingerprint}.json")
     }
@@ -158,8 +167,8 @@ async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Resul
     }
     let rejected = rejected::put(engine, &set_aside, format!("facts/rejected/month={}", plan.month));
     let rejected = rejected.await?;
-    let record =
-        Record { month: plan.month.to_string(), fingerprint: plan.fingerprint.clone(), tables, sources, rejected };
+    let MonthPlan { month, fingerprint, inputs, .. } = plan.clone();
+    let record = Record { month: month.to_string(), fingerprint, inputs, tables, sources, rejected };
     let json = serde_json::to_vec_pretty(&record).expect("a record is plain data");
     engine.output.join(&Record::key(plan.month, &plan.fingerprint)).put(json).await?;
     Ok(record)
@@ -315,6 +324,14 @@ pub(crate) fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
     let mut writer = parquet_writer(&table.schema()).context(context)?;
     writer.write(table).context(context)?;
     writer.into_inner().context(context)
+}
+
+/// The rows of a file that we wrote.
+pub(crate) fn read(bytes: Bytes) -> parquet::errors::Result<RecordBatch> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let schema = Arc::clone(reader.schema());
+    let batches = reader.build()?.collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// A name for content: equal bytes, equal name.

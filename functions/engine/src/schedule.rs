@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::publish;
+use crate::publish::{self, Pointer};
+use crate::restatement::VERSION_MOVED;
 use crate::rollup::{Record, content};
 use crate::{Engine, Month, Plan};
 
@@ -18,75 +19,134 @@ pub struct Work {
     pub now: DateTime<Utc>,
     /// Periods to publish, oldest first.
     pub periods: Vec<Month>,
+    /// Published periods that keep their numbers, to be marked where inputs of theirs moved.
+    pub keep: Vec<Month>,
     /// Months whose facts have to be made first.
     pub months: Vec<Month>,
 }
 
+/// What there is to do about the closed periods, oldest first.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Those to publish: never published since the first, or restated.
+    pub publish: Vec<Plan>,
+    /// Those whose numbers stay, whatever moved: closed by finance, or older than `restate_months`.
+    pub keep: Vec<Plan>,
+}
+
+impl Due {
+    /// The months whose facts are missing.
+    pub fn months(&self) -> BTreeSet<Month> {
+        self.publish.iter().chain(&self.keep).flat_map(Plan::to_read).map(|month| month.month).collect()
+    }
+}
+
 impl Engine {
-    /// The periods that a schedule has to publish at the instant `now`, oldest first: every closed one that never was since
-    /// the first publication, and of the newest `restate_months` those whose numbers would be others and that nobody closed. While the days after
-    /// a published period are still coming in, only its own facts count: else it would be restated on each of them.
+    /// What a schedule has to do at the instant `now`: to publish every closed period that never was since the first
+    /// publication, and of the newest `restate_months` those whose numbers would be others and that nobody closed. While
+    /// the days after a published period are still coming in, only its own facts count: else it would be restated on each
+    /// of them. A new version alone restates nothing.
     ///
     /// # Errors
-    /// [`Error::Input`] for a lake that the contract cannot read. That no month is closed yet is none.
-    pub async fn due(&self, now: DateTime<Utc>) -> Result<Vec<Plan>> {
-        let last = match self.plan(None, now).await {
-            Ok(last) => last,
-            Err(Error::NotReady(reason)) => {
-                tracing::info!("nothing is due: {reason}");
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error),
-        };
+    /// As [`Engine::plan`].
+    pub async fn due(&self, now: DateTime<Utc>) -> Result<Due> {
+        let mut due = Due::default();
+        let last = self.plan(None, now).await?;
         let published: Vec<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
-        let newest = last.period;
-        let first = published.iter().min().copied().unwrap_or(newest);
-        let mut last = Some(last);
-        let mut due = Vec::new();
-        for period in (first.0..=newest.0).map(Month) {
-            let restated = newest.0 - period.0 < self.config.restate_months;
-            if published.contains(&period) && !restated {
+        let first = published.iter().min().copied().unwrap_or(last.period).max(last.history_start);
+        for period in (first.0..=last.period.0).map(Month) {
+            let plan = last.earlier(self, period, now).await?;
+            let Some(found) = publish::published(&self.output, &period.to_string()).await? else {
+                due.publish.push(plan);
                 continue;
-            }
-            let plan = match last.take_if(|last| last.period == period) {
-                Some(last) => last,
-                None => self.plan(Some(period), now).await?,
             };
-            if !published.contains(&period) || self.would_change(&plan, now).await? {
-                due.push(plan);
+            if found.pointer.closed || last.period.0 - period.0 >= self.config.restate_months {
+                due.keep.push(plan);
+            } else if self.would_change(&plan, &found.pointer, now).await? {
+                due.publish.push(plan);
             }
         }
         Ok(due)
     }
 
     /// Whether a run would publish other numbers than those that are out, or copies of them that an earlier one left behind.
-    async fn would_change(&self, plan: &Plan, now: DateTime<Utc>) -> Result<bool> {
+    async fn would_change(&self, plan: &Plan, pointer: &Pointer, now: DateTime<Utc>) -> Result<bool> {
         let period = plan.period.to_string();
-        let Some(found) = publish::published(&self.output, &period).await? else { return Ok(true) };
-        if found.pointer.closed {
-            return Ok(false);
-        }
-        if plan.to_read().next().is_some() || publish::copies_are_behind(self, &period, &found.pointer).await? {
+        if plan.to_read().next().is_some() || publish::copies_are_behind(self, &period, pointer).await? {
             return Ok(true);
         }
-        if !plan.has_looked_ahead(self) {
-            let manifest = publish::manifest(&self.output, &period, &found.pointer).await?;
-            return Ok(!plan.months.iter().filter_map(|month| month.record.as_ref()).eq(&manifest.facts));
+        let manifest = publish::manifest(&self.output, &period, pointer).await?;
+        let facts = plan.months.iter().filter_map(|month| month.record.as_ref());
+        if !plan.has_looked_ahead(self) && facts.eq(&manifest.basis.facts) {
+            return Ok(false);
         }
-        Ok(self.prepare(plan, now, &|_| {}).await?.run_id != found.pointer.run_id)
+        let prepared = self.prepare(plan, now, &|_| {}).await?;
+        let moved_by_version_alone = prepared.moved_since(&manifest).iter().eq([VERSION_MOVED]);
+        Ok(prepared.run_id != pointer.run_id && !moved_by_version_alone)
     }
 
-    /// Writes down what is due at the instant `now`; the key below the output, or `None` if nothing is.
+    /// Marks these periods where inputs of theirs moved since they were published, though they keep their numbers, and takes
+    /// the mark from those of which that is no longer so. Where facts are missing, the mark stays as it is.
     ///
     /// # Errors
     /// As [`Engine::due`].
+    pub async fn mark_stale(&self, keep: &[Month], now: DateTime<Utc>) -> Result<()> {
+        for (period, stale) in self.other_marks(keep, now).await? {
+            tracing::warn!(period, moved = ?stale, "the period keeps its numbers, though inputs moved since");
+            match publish::mark(&self.output, &period, |pointer| pointer.stale = stale).await {
+                // Who moved the pointer looks at it again.
+                Err(Error::Conflict(_)) => {}
+                marked => drop(marked?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The periods whose mark is not what it should be, with what moved.
+    async fn other_marks(&self, keep: &[Month], now: DateTime<Utc>) -> Result<Vec<(String, BTreeSet<String>)>> {
+        let mut marks = Vec::new();
+        if keep.is_empty() {
+            return Ok(marks);
+        }
+        let last = self.plan(None, now).await?;
+        for period in keep {
+            let plan = last.earlier(self, *period, now).await?;
+            let period = period.to_string();
+            let records: Option<Vec<Record>> = plan.months.iter().map(|month| month.record.clone()).collect();
+            let (Some(records), Some(found)) = (records, publish::published(&self.output, &period).await?) else {
+                continue;
+            };
+            let then = publish::manifest(&self.output, &period, &found.pointer).await?.basis;
+            // Days after the period that came in since are no reason: a period is published before they have.
+            let now = self.basis(&plan, records, then.look_ahead.clone()).await?.known_as(&then);
+            let mut stale = now.moved_since(&then);
+            stale.remove(VERSION_MOVED);
+            if stale != found.pointer.stale {
+                marks.push((period, stale));
+            }
+        }
+        Ok(marks)
+    }
+
+    /// Writes down what is due at the instant `now`; the key below the output, or `None` if nothing is. The periods that
+    /// keep their numbers are marked by whoever does the work, once there are facts to tell by.
+    ///
+    /// # Errors
+    /// As [`Engine::due`], but that no month is closed yet is none.
     pub async fn schedule(&self, now: DateTime<Utc>) -> Result<Option<(String, Work)>> {
-        let due = self.due(now).await?;
-        if due.is_empty() {
+        let due = match self.due(now).await {
+            Err(Error::NotReady(reason)) => {
+                tracing::info!("nothing is due: {reason}");
+                return Ok(None);
+            }
+            due => due?,
+        };
+        let periods = |plans: &[Plan]| plans.iter().map(|plan| plan.period).collect::<Vec<Month>>();
+        let (periods, keep, months) = (periods(&due.publish), periods(&due.keep), Vec::from_iter(due.months()));
+        if periods.is_empty() && months.is_empty() && self.other_marks(&keep, now).await?.is_empty() {
             return Ok(None);
         }
-        let months: BTreeSet<Month> = due.iter().flat_map(Plan::to_read).map(|month| month.month).collect();
-        let work = Work { now, periods: due.iter().map(|plan| plan.period).collect(), months: Vec::from_iter(months) };
+        let work = Work { now, periods, keep, months };
         let text = serde_json::to_vec_pretty(&work).expect("plain data");
         let key = format!("plans/{}.json", content(&text));
         self.output.join(&key).put(text).await?;

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::contract::{SOURCES, Source};
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
+use crate::month::Month;
 use crate::plan::FACTS_FORMAT;
 use crate::rollup::{self, Counts, FactTable, Facts};
 use crate::rows::Rows;
@@ -18,6 +19,8 @@ use crate::{Engine, rejected, session};
 pub struct Snapshot {
     /// The object, by content.
     pub table: FactTable,
+    /// The objects that it is made from with their versions, as one hash.
+    pub inputs: String,
     /// What became of the source's rows.
     pub counts: Counts,
     /// The rows that were set aside, with file and reason; `None` if there are none.
@@ -27,33 +30,52 @@ pub struct Snapshot {
 /// The snapshots of a run by source: those that are configured.
 pub type Snapshots = BTreeMap<&'static str, Snapshot>;
 
-/// Takes the snapshots, or finds those that were taken of the same objects.
-pub(crate) async fn take(engine: &Engine) -> Result<Snapshots> {
+impl Snapshot {
+    /// What its tables hold.
+    pub(crate) fn contents(&self) -> Vec<&str> {
+        std::iter::once(&self.table).chain(&self.rejected).map(|table| table.content.as_str()).collect()
+    }
+}
+
+/// Takes the snapshots for a period, or finds those that were taken of the same objects.
+pub(crate) async fn take(engine: &Engine, period: Month) -> Result<Snapshots> {
     let mut snapshots = BTreeMap::new();
     for source in SOURCES.iter().filter(|source| source.is_dimension() && engine.config.lake.contains_key(source.name))
     {
-        snapshots.insert(source.name, of(engine, source).await?);
+        snapshots.insert(source.name, of(engine, source, period).await?);
     }
     Ok(snapshots)
 }
 
-async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
+async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<Snapshot> {
     let name = source.name;
+    // What begins after the period is none of its business: a new line of a ledger restates no earlier month.
+    let begun = match name {
+        "control_totals" => format!("month <= {}", period.0),
+        "initiatives" => format!("starts_on < date '{}-01'", period + 1),
+        _ => "true".to_owned(),
+    };
     let staging = engine.models.get(&format!("staging/{name}"))?;
     let mut hasher = blake3::Hasher::new();
     let Config { timezone, method, .. } = engine.config.as_ref();
     let naive = method.naive_timezone;
     hasher.update(
-        format!("format {FACTS_FORMAT}\n{}\n{timezone} {naive} {}\n", staging.sql, chrono_tz::IANA_TZDB_VERSION)
-            .as_bytes(),
+        format!(
+            "format {FACTS_FORMAT}\n{}\n{begun}\n{timezone} {naive} {}\n",
+            staging.sql,
+            chrono_tz::IANA_TZDB_VERSION
+        )
+        .as_bytes(),
     );
+    let mut versions = String::new();
     let reads = staging.references()?;
     let reads: Vec<_> = reads.iter().filter_map(|table| engine.lake.sources.get_key_value(table.table())).collect();
     for (name, raw) in &reads {
         for object in &raw.objects {
-            hasher.update(format!("raw.{name} {}\n", raw.version(object)).as_bytes());
+            versions.push_str(&format!("raw.{name} {}\n", raw.version(object)));
         }
     }
+    hasher.update(versions.as_bytes());
     let record = engine.output.join(&format!("snapshots/records/{name}/{}.json", &hasher.finalize().to_hex()[..32]));
     if let Some((bytes, _)) = record.get().await? {
         let damaged =
@@ -92,7 +114,7 @@ async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
     let identity = source.identity.join(", ");
     let model = Model {
         name: staging.name.clone(),
-        sql: format!("-- grain: {identity}\nselect * from staging.{name} order by {identity}"),
+        sql: format!("-- grain: {identity}\nselect * from staging.{name} where {begun} order by {identity}"),
         origin: staging.origin.clone(),
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
@@ -103,7 +125,8 @@ async fn of(engine: &Engine, source: &'static Source) -> Result<Snapshot> {
         raw.unchanged(&raw.objects).await?;
     }
     let rejected = rejected::put(engine, &set_aside, format!("snapshots/rejected/{name}")).await?;
-    let snapshot = Snapshot { table: facts.put(engine, key).await?, counts, rejected };
+    let inputs = rollup::content(versions.as_bytes());
+    let snapshot = Snapshot { table: facts.put(engine, key).await?, inputs, counts, rejected };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;
     Ok(snapshot)
 }

@@ -33,7 +33,7 @@ pub struct Publication {
     pub published: bool,
 }
 
-/// Publishes each period of the work, oldest first.
+/// Publishes each period of the work, oldest first, and marks those that keep their numbers though inputs moved.
 ///
 /// # Errors
 /// Those of [`engine::Engine::run`], of the first period that fails; those before it stay published.
@@ -58,5 +58,6 @@ pub async fn handle(request: Request, function: &Function) -> Result<Response> {
         tracing::info!(%period, seq, run_id, published = outcome.published, "period is published");
         periods.push(Publication { period, seq, run_id, published: outcome.published });
     }
+    function.open().await?.mark_stale(&work.keep, work.now).await?;
     Ok(Response { periods })
 }

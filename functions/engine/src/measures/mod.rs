@@ -39,28 +39,64 @@ use crate::session::{self, Parameters, Reported};
 
 type Finish = fn(&Scope, &Sums) -> Result<Vec<Row>>;
 
-/// A measure: the name of both its rooms, the sources that it needs, and what finishes it.
-const MEASURES: &[(&str, &[&str], Finish)] = &[
-    ("nps", &["interactions"], nps::finish),
-    ("revenue", &["sales"], revenue::finish),
-    ("bridge", &["sales"], bridge::finish),
-    ("revenue_retention", &["sales"], revenue_retention::finish),
-    ("retention", &["sales"], retention::finish),
-    ("retained_revenue", &["sales"], retained_revenue::finish),
-    ("repeat_rate", &["sales"], repeat_rate::finish),
-    ("multi_category_rate", &["sales"], multi_category_rate::finish),
-    ("average_order_value", &["sales"], average_order_value::finish),
-    ("earned_growth", &["sales"], earned_growth::finish),
-    ("interaction_shares", &["interactions"], interaction_shares::finish),
-    ("interaction_means", &["interactions"], interaction_means::finish),
-    ("response_rate", &["interactions"], response_rate::finish),
-    ("conversion", &["interactions"], conversion::finish),
-    ("coverage", &["interactions"], coverage::finish),
-    ("first_contact_resolution", &["interactions"], first_contact_resolution::finish),
-    ("customer_acquisition_cost", &["customers"], customer_acquisition_cost::finish),
-    ("acquisition_to_retention_cost", &["interactions", "customers"], acquisition_to_retention_cost::finish),
-    ("revenue_reconciliation", &["control_totals"], revenue_reconciliation::finish),
-    ("lifetime_value", &["interactions", "customers"], lifetime_value::finish),
+/// A measure.
+struct Measure {
+    /// The name of both its rooms.
+    name: &'static str,
+    /// The sources without which it says nothing.
+    needs: &'static [&'static str],
+    /// The sources whose rows can move it, beside customers, who say the segment.
+    reads: &'static [&'static str],
+    finish: Finish,
+}
+
+const fn measure(
+    name: &'static str,
+    needs: &'static [&'static str],
+    reads: &'static [&'static str],
+    finish: Finish,
+) -> Measure {
+    Measure { name, needs, reads, finish }
+}
+
+const SALES: &[&str] = &["sales"];
+const INTERACTIONS: &[&str] = &["interactions"];
+const BOTH: &[&str] = &["interactions", "sales"];
+
+const MEASURES: &[Measure] = &[
+    measure("nps", INTERACTIONS, INTERACTIONS, nps::finish),
+    measure("revenue", SALES, SALES, revenue::finish),
+    measure("bridge", SALES, SALES, bridge::finish),
+    measure("revenue_retention", SALES, SALES, revenue_retention::finish),
+    measure("retention", SALES, SALES, retention::finish),
+    measure("retained_revenue", SALES, SALES, retained_revenue::finish),
+    measure("repeat_rate", SALES, SALES, repeat_rate::finish),
+    measure("multi_category_rate", SALES, SALES, multi_category_rate::finish),
+    measure("average_order_value", SALES, SALES, average_order_value::finish),
+    measure("earned_growth", SALES, SALES, earned_growth::finish),
+    measure("interaction_shares", INTERACTIONS, INTERACTIONS, interaction_shares::finish),
+    // Who is served is seen in both.
+    measure("interaction_means", INTERACTIONS, BOTH, interaction_means::finish),
+    measure("response_rate", INTERACTIONS, INTERACTIONS, response_rate::finish),
+    // A session that does not say so itself converted if an order follows it.
+    measure("conversion", INTERACTIONS, BOTH, conversion::finish),
+    measure("coverage", INTERACTIONS, BOTH, coverage::finish),
+    measure("first_contact_resolution", INTERACTIONS, INTERACTIONS, first_contact_resolution::finish),
+    // Who has no date of acquisition came with the first row in any feed.
+    measure("customer_acquisition_cost", &["customers"], BOTH, customer_acquisition_cost::finish),
+    measure(
+        "acquisition_to_retention_cost",
+        &["interactions", "customers"],
+        &["interactions", "sales", "initiatives"],
+        acquisition_to_retention_cost::finish,
+    ),
+    measure(
+        "revenue_reconciliation",
+        &["control_totals"],
+        &["sales", "control_totals"],
+        revenue_reconciliation::finish,
+    ),
+    measure("lifetime_value", &["interactions", "customers"], BOTH, lifetime_value::finish),
 ];
 
 /// The flag of money that differs from finance's ledger by more than the tolerance.
@@ -75,21 +111,23 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         ledger_tolerance: engine.config.method.ledger_tolerance,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
-    let names: Vec<String> = MEASURES.iter().map(|(name, ..)| format!("measures/{name}")).collect();
+    let names: Vec<String> = MEASURES.iter().map(|measure| format!("measures/{}", measure.name)).collect();
     let mut sums =
         futures::stream::iter(names).map(|name| summed(engine, session, name, parameters.clone())).buffered(AT_ONCE);
     let segments = segments(session).await?;
     let mut rows = Vec::new();
-    for (_, sources, finish) in MEASURES {
+    for Measure { needs, reads, finish, .. } in MEASURES {
         let sums = sums.next().await.expect("one for each measure")?;
-        let applicable = sources.iter().all(|source| engine.config.lake.contains_key(*source));
+        let applicable = needs.iter().all(|source| engine.config.lake.contains_key(*source));
         let mut segments = segments.clone();
         for row in 0..sums.len() {
             segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
         }
         for (segment, row) in segments {
             let sums = &Sums { rows: &sums, row, segment };
-            let finished = finish(&scope, sums)?.into_iter().map(|row| row.segment(&sums.segment));
+            let reads = [*reads, &["customers"]].concat();
+            let finished = finish(&scope, sums)?.into_iter();
+            let finished = finished.map(|row| row.segment(&sums.segment).reads(reads.clone()));
             rows.extend(
                 finished.map(|row| if applicable { row } else { row.of(None, None).without(Status::NotApplicable) }),
             );
