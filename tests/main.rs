@@ -10,6 +10,8 @@ mod formats;
 mod functions;
 /// A company with known numbers, from statsmodels and pandas: `golden/`.
 mod golden;
+/// What is deleted of the output, and who is forgotten.
+mod housekeeping;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.
 mod models;
 /// What is refused, and whether the message helps.

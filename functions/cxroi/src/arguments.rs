@@ -96,6 +96,30 @@ pub(crate) enum Command {
         #[arg(long, value_name = "YYYY-MM")]
         period: Option<Month>,
     },
+    /// Delete what no publication stands on, also no earlier one: what cut-off runs left, and facts that no run used
+    #[command(after_help = "Examples:\n  cxroi gc --dry-run\n  cxroi gc --older-than 30")]
+    Gc {
+        #[command(flatten)]
+        lake: Lake,
+        /// Only list it
+        #[arg(long)]
+        dry_run: bool,
+        /// Days that an object is kept at least; a run under way may be about to use younger ones
+        #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        older_than: u32,
+    },
+    /// Rewrite everything that was made of customers' rows without them; published numbers name nobody and stay
+    #[command(after_help = FORGET_HELP)]
+    Forget {
+        #[command(flatten)]
+        lake: Lake,
+        /// Only count what holds their ids
+        #[arg(long)]
+        dry_run: bool,
+        /// Their ids
+        #[arg(value_name = "CUSTOMER", required = true)]
+        customers: Vec<String>,
+    },
     /// Ask the lake, the facts and the published tables in SQL; nothing can be written
     #[command(after_help = SQL_HELP)]
     Sql {
@@ -115,6 +139,13 @@ pub(crate) enum Command {
         output: Option<PathBuf>,
     },
 }
+
+const FORGET_HELP: &str =
+    "Delete their rows in the lake first: what it still holds comes back with the next rollup of a month.
+The next run restates the newest months without them. A bucket that keeps versions keeps the old ones until they expire.
+
+Example:
+  cxroi forget 4711 4712";
 
 const SQL_HELP: &str = "Tables: raw.<source>, audit.<source> (with the reason for each rejected row), staging.<source>,
 facts.<table> of finished months, roi.estimates and roi.money of published ones. `show tables` lists them.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use chrono::Utc;
+use chrono::{Duration, Utc};
 use clap::Parser;
 use engine::{Config, Engine, Error, Month, Outcome, Progress, Stores};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -81,6 +81,20 @@ async fn perform(command: Command) -> Result<ExitCode> {
             show::say(&show::verified(&verified))?;
             let broken = verified.values().any(|(_, problems)| !problems.is_empty());
             return Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        Command::Gc { lake, dry_run, older_than } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            let age = Duration::days(i64::from(older_than));
+            let unused = engine::collect_garbage(&config, &stores, age, Utc::now(), dry_run).await?;
+            show::say(&show::unused(&unused, dry_run))?;
+        }
+        Command::Forget { lake, dry_run, customers } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            let now = (!dry_run).then(Utc::now);
+            let found = engine::forget(&config, &stores, &customers.into_iter().collect(), now).await?;
+            show::say(&show::forgotten(found, dry_run))?;
         }
         Command::Sql { lake, command, file, format, output } => {
             prompt::sql(&open(&lake).await?, command, file, format, output).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use engine::{Outcome, Plan, Pointer};
+use engine::{Forgotten, Outcome, Plan, Pointer, Unused};
 use serde_json::Value;
 
 /// Writes to standard output.
@@ -87,6 +87,27 @@ pub(crate) fn verified(verified: &BTreeMap<String, (usize, Vec<String>)>) -> Str
         }
     }
     text
+}
+
+/// What no publication stands on, a line an object.
+pub(crate) fn unused(unused: &[Unused], only_looked: bool) -> String {
+    let mut text: String = unused.iter().map(|Unused { key, bytes }| format!("{bytes:>12} {key}\n")).collect();
+    let bytes: u64 = unused.iter().map(|object| object.bytes).sum();
+    let what = if only_looked { "can be deleted" } else { "deleted" };
+    text.push_str(&format!("{what}: {} objects, {:.1} MB\n", unused.len(), bytes as f64 / 1e6));
+    text
+}
+
+/// What was found of customers.
+pub(crate) fn forgotten(found: Forgotten, only_looked: bool) -> String {
+    let Forgotten { objects, rows } = found;
+    match (objects, only_looked) {
+        (0, _) => "nothing below the output holds their ids\n".to_owned(),
+        (_, true) => format!("{rows} rows of theirs in {objects} objects\n"),
+        (_, false) => {
+            format!("{rows} rows of theirs are gone from {objects} objects; the next run restates without them\n")
+        }
+    }
 }
 
 /// A published summary as a table: one line a number.

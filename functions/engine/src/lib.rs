@@ -13,6 +13,7 @@ mod estimates;
 mod exact_sum;
 pub mod feed;
 mod function;
+mod housekeeping;
 mod instant;
 pub mod lake;
 mod measures;
@@ -37,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -48,6 +49,7 @@ pub use crate::config::Config;
 pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
 pub use crate::function::Function;
+pub use crate::housekeeping::{Forgotten, Unused};
 pub use crate::month::Month;
 pub use crate::plan::Plan;
 pub use crate::publish::Pointer;
@@ -56,6 +58,7 @@ pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
 
 use crate::error::Context as _;
+use crate::housekeeping::Rewritten;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
 use crate::plan::MonthPlan;
@@ -63,6 +66,7 @@ use crate::publish::{Manifest, Replaced};
 use crate::report::Ledger;
 use crate::restatement::Basis;
 use crate::session::View;
+use crate::snapshot::Snapshot;
 
 /// The version that facts, runs and publications are stamped with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -308,7 +312,9 @@ impl Engine {
             && let mut manifest = publish::manifest(&self.output, &period, &found.pointer).await?
             && let Some(first) = manifest.basis.snapshots.remove("customers")
         {
-            *taken = first;
+            let rewritten = Rewritten::read(&self.output).await?;
+            let rejected = first.rejected.map(|listing| rewritten.now(&listing));
+            *taken = Snapshot { table: rewritten.now(&first.table), rejected, ..first };
         }
         Ok(Basis::new(self, plan, facts, look_ahead, snapshots))
     }
@@ -485,6 +491,41 @@ pub async fn verify(
         return Err(Error::Input(format!("{what} is below {output}; `cxroi run` publishes a month")));
     }
     Ok(verified)
+}
+
+/// The objects below the output that nothing published stands on, and that are older than `age`; deletes them unless it only
+/// looks. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if a publication cannot be read; then nothing is deleted.
+pub async fn collect_garbage(
+    config: &Config,
+    stores: &Stores,
+    age: Duration,
+    now: DateTime<Utc>,
+    only_look: bool,
+) -> Result<Vec<Unused>> {
+    let output = stores.locate(&config.output)?;
+    let unused = housekeeping::unused(&output, age, now).await?;
+    if !only_look {
+        housekeeping::delete(&output, unused.iter().map(|object| object.key.clone())).await?;
+    }
+    Ok(unused)
+}
+
+/// Writes everything below the output that holds ids of these customers anew without them; without `now` only looks. The
+/// lake is its owner's: what it still holds comes back with the next rollup of a month.
+///
+/// # Errors
+/// [`Error::Store`] where an object cannot be written; what was not rewritten still holds the ids, so do it again.
+pub async fn forget(
+    config: &Config,
+    stores: &Stores,
+    customers: &BTreeSet<String>,
+    now: Option<DateTime<Utc>>,
+) -> Result<Forgotten> {
+    let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
+    housekeeping::forget(&output, customers, now).await
 }
 
 /// A session with the functions and the schemas of every other one, and no table: for trying models on made-up rows.

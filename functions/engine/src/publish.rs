@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
+use crate::housekeeping::Rewritten;
 use crate::plan::Plan;
 use crate::report::Ledger;
 use crate::restatement::{self, Basis};
-use crate::rollup::{content, parquet, read};
+use crate::rollup::{FactTable, content, parquet, read};
 use crate::store::Location;
 use crate::{Engine, VERSION};
 
@@ -44,12 +45,12 @@ pub struct Pointer {
 
 impl Pointer {
     /// The folder of the run that it names, below the output.
-    fn folder(&self, period: &str) -> String {
+    pub(crate) fn folder(&self, period: &str) -> String {
         folder(period, &self.run_id, &self.attempt)
     }
 
     /// The folder of the publication, below the output.
-    fn publication(&self, period: &str) -> String {
+    pub(crate) fn publication(&self, period: &str) -> String {
         format!("publications/{period}/{}", self.seq)
     }
 }
@@ -121,6 +122,17 @@ const RESTATEMENTS: &str = "restatements.parquet";
 /// What was written down of the publication that a pointer names.
 async fn publication(output: &Location, period: &str, pointer: &Pointer) -> Result<Publication> {
     parsed(&output.join(&pointer.publication(period)).join(PUBLICATION)).await
+}
+
+/// The pointers of a period: the visible one, and those that it took the place of, one after another.
+pub(crate) async fn publications(output: &Location, period: &str) -> Result<Vec<Pointer>> {
+    let mut pointers = Vec::new();
+    let mut next = published(output, period).await?.map(|published| published.pointer);
+    while let Some(pointer) = next {
+        next = publication(output, period, &pointer).await?.replaces;
+        pointers.push(pointer);
+    }
+    Ok(pointers)
 }
 
 /// An object of ours that is JSON, and was published.
@@ -427,8 +439,13 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
     let manifest = manifest(output, period, &pointer).await?;
     let run = pointer.folder(period);
     let mut expected: BTreeMap<String, String> = BTreeMap::new();
-    expected.extend(manifest.files.into_iter().map(|(name, hash)| (format!("{run}/{name}"), hash)));
-    expected.extend(manifest.basis.tables().map(|table| (table.key.clone(), table.content.clone())));
+    let rewritten = Rewritten::read(output).await?;
+    for (name, hash) in manifest.files {
+        let written = FactTable { key: format!("{run}/{name}"), content: hash, ..FactTable::default() };
+        let now = rewritten.now(&written);
+        expected.insert(now.key, now.content);
+    }
+    expected.extend(manifest.basis.tables().map(|table| rewritten.now(table)).map(|now| (now.key, now.content)));
     let publication = publication(output, period, &pointer).await?;
     let place = pointer.publication(period);
     expected.extend(publication.files.into_iter().map(|(name, hash)| (format!("{place}/{name}"), hash)));
@@ -518,12 +535,12 @@ pub(crate) async fn pointers(output: &Location) -> Result<BTreeMap<String, Optio
 }
 
 /// A name for one writing of a run: the instant, and what tells two processes apart.
-fn attempt_id(now: DateTime<Utc>) -> String {
+pub(crate) fn attempt_id(now: DateTime<Utc>) -> String {
     let unique = format!("{now:?} {:?} {}", std::time::Instant::now(), std::process::id());
     format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &content(unique.as_bytes())[..8])
 }
 
-fn pretty(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn pretty(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
     bytes.push(b'\n');
     bytes

@@ -94,15 +94,16 @@ pub(crate) fn reconcile(
     }
     for (name, ledger) in &ledgers {
         let counts = &ledger.counts;
-        if counts.rows != counts.used + counts.rejected + counts.duplicate + counts.no_consent {
+        if counts.rows != counts.used + counts.rejected + counts.duplicate + counts.no_consent + counts.forgotten {
             return Err(Error::Audit(format!(
-                "{name}: rows read, used, rejected, duplicate and without consent do not add up"
+                "{name}: rows read, used, rejected, duplicate, without consent and forgotten do not add up"
             )));
         }
-        let fates = counts.amount_used.plus(counts.amount_rejected)?.plus(counts.amount_duplicate)?;
+        let fates = counts.amount_used.plus(counts.amount_rejected)?;
+        let fates = fates.plus(counts.amount_duplicate)?.plus(counts.amount_forgotten)?;
         if counts.amount != fates {
             return Err(Error::Audit(format!(
-                "{name}: {} of money was read, and {fates} was used, rejected or a copy",
+                "{name}: {} of money was read, and {fates} was used, rejected, a copy or forgotten",
                 counts.amount
             )));
         }
@@ -133,6 +134,7 @@ impl Counts {
         self.duplicate += other.duplicate;
         self.conflicting += other.conflicting;
         self.no_consent += other.no_consent;
+        self.forgotten += other.forgotten;
         for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.invalid, &other.invalid)] {
             for (name, rows) in theirs {
                 *mine.entry(name.clone()).or_default() += rows;
@@ -142,6 +144,7 @@ impl Counts {
         self.amount_used = self.amount_used.plus(other.amount_used)?;
         self.amount_rejected = self.amount_rejected.plus(other.amount_rejected)?;
         self.amount_duplicate = self.amount_duplicate.plus(other.amount_duplicate)?;
+        self.amount_forgotten = self.amount_forgotten.plus(other.amount_forgotten)?;
         Ok(())
     }
 }

@@ -91,7 +91,7 @@ impl Basis {
         hasher
     }
 
-    /// Every object of ours that it names.
+    /// Every table of ours that it names.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &FactTable> {
         let records = self.facts.iter().chain(&self.look_ahead);
         let facts = records.flat_map(|record| record.tables.values().chain(&record.rejected));
@@ -126,6 +126,9 @@ impl Basis {
                     }
                     let feeds = now.inputs.keys().chain(before.inputs.keys());
                     moved.extend(feeds.filter(|feed| before.inputs.get(*feed) != now.inputs.get(*feed)).cloned());
+                    if before.forgotten() != now.forgotten() {
+                        moved.insert(FORGOTTEN.to_owned());
+                    }
                 }
                 // A month that history did not have, or has no more, moves what has rows in it.
                 (Some(only), None) | (None, Some(only)) => {

@@ -54,7 +54,7 @@ pub struct Record {
 }
 
 /// One immutable object of facts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactTable {
     /// Its key below the output prefix.
     pub key: String,
@@ -66,7 +66,7 @@ pub struct FactTable {
     pub content: String,
 }
 
-/// What became of a source's rows. `rows` is the sum of `used`, `rejected`, `duplicate` and `no_consent`.
+/// What became of a source's rows. `rows` is the sum of `used`, `rejected`, `duplicate`, `no_consent` and `forgotten`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows read.
@@ -81,6 +81,8 @@ pub struct Counts {
     pub conflicting: u64,
     /// Rows of customers who did not consent.
     pub no_consent: u64,
+    /// Rows of customers who were forgotten since: they are in the facts no more.
+    pub forgotten: u64,
     /// The last row that could be used.
     pub last: Option<DateTime<Utc>>,
     /// Why rows were rejected, with how many.
@@ -95,6 +97,8 @@ pub struct Counts {
     pub amount_rejected: Money,
     /// Money of second copies.
     pub amount_duplicate: Money,
+    /// Money of customers who were forgotten since.
+    pub amount_forgotten: Money,
 }
 
 impl Record {
@@ -103,13 +107,23 @@ impl Record {
         self.tables.values().chain(&self.rejected).map(|table| table.content.as_str()).collect()
     }
 
-    fn key(month: Month, fingerprint: &str) -> String {
+    /// Where it is, below the output.
+    pub(crate) fn key(&self) -> String {
+        Self::key_of(&self.month, &self.fingerprint)
+    }
+
+    fn key_of(month: &str, fingerprint: &str) -> String {
         format!("facts/records/month={month}/{fingerprint}.json")
+    }
+
+    /// Rows of customers who were forgotten since.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.sources.values().map(|counts| counts.forgotten).sum()
     }
 
     /// The record of a finished month, or `None`.
     pub(crate) async fn load(engine: &Engine, month: Month, fingerprint: &str) -> Result<Option<Self>> {
-        let location = engine.output.join(&Self::key(month, fingerprint));
+        let location = engine.output.join(&Self::key_of(&month.to_string(), fingerprint));
         let Some((bytes, _)) = location.get().await? else { return Ok(None) };
         let damaged =
             |error| Error::Input(format!("{location} is damaged ({error}); delete it, the month is then read again"));
@@ -170,7 +184,7 @@ async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Resul
     let MonthPlan { month, fingerprint, inputs, .. } = plan.clone();
     let record = Record { month: month.to_string(), fingerprint, inputs, tables, sources, rejected };
     let json = serde_json::to_vec_pretty(&record).expect("a record is plain data");
-    engine.output.join(&Record::key(plan.month, &plan.fingerprint)).put(json).await?;
+    engine.output.join(&record.key()).put(json).await?;
     Ok(record)
 }
 
@@ -340,7 +354,15 @@ pub(crate) fn content(bytes: &[u8]) -> String {
 }
 
 /// The columns of `customer_month` that are held against what was counted row by row.
-const TOTALS: [&str; 3] = ["interactions", "order_lines", "revenue"];
+pub(crate) const TOTALS: [&str; 3] = ["interactions", "order_lines", "revenue"];
+
+/// The sum of a column of counts, or of money in ten-thousandths; `None` if there is no such column.
+pub(crate) fn total(chunk: &RecordBatch, name: &str) -> Option<i128> {
+    let column = chunk.column_by_name(name)?;
+    let whole = column.as_primitive_opt::<Int64Type>().map(|counts| counts.iter().flatten().map(i128::from).sum());
+    let money = column.as_primitive_opt::<Decimal128Type>().map(|amounts| amounts.iter().flatten().sum());
+    whole.or(money)
+}
 
 /// A finished fact table in memory.
 pub(crate) struct Facts {
@@ -382,11 +404,7 @@ impl Facts {
     ) -> Result<Result<()>, parquet::errors::ParquetError> {
         self.rows += chunk.num_rows() as u64;
         for name in TOTALS {
-            let Some(column) = chunk.column_by_name(name) else { continue };
-            let whole =
-                column.as_primitive_opt::<Int64Type>().map(|counts| counts.iter().flatten().map(i128::from).sum());
-            let money = column.as_primitive_opt::<Decimal128Type>().map(|amounts| amounts.iter().flatten().sum());
-            *self.totals.entry(name).or_default() += whole.or(money).unwrap_or(0_i128);
+            *self.totals.entry(name).or_default() += total(chunk, name).unwrap_or_default();
         }
         writer.write(chunk)?;
         Ok(grain.check(chunk))
