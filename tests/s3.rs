@@ -307,10 +307,21 @@ async fn a_run_publishes_what_a_run_in_memory_does() {
     lake.fill().await;
     let outcome = lake.run().await.unwrap();
     assert!(outcome.published && outcome.months_read.len() == 7, "{outcome:?}");
-    for table in ["estimates", "money"] {
-        let key = format!("out/summaries/{table}/period=2024-12/{table}.parquet");
-        let (there, here) = (lake.get(&key).await, memory.get(&key).await);
-        assert!(here.is_some() && there == here, "{table} differs");
+    let same = async |out: &str| {
+        for table in ["estimates", "money"] {
+            let key = format!("summaries/{table}/period=2024-12/{table}.parquet");
+            let (there, here) = (lake.get(&format!("{out}/{key}")).await, memory.get(&format!("out/{key}")).await);
+            assert!(here.is_some() && there == here, "{table} of {out} differs");
+        }
+    };
+    same("out").await;
+    for (number, (cores, batch_rows)) in [(1, 7), (2, 1_000), (3, 32_768), (6, 7), (6, 32_768)].into_iter().enumerate()
+    {
+        let (out, memory) = (format!("out-{number}"), if number % 2 == 0 { "auto" } else { "1 GB" });
+        let config = CONFIG.replace("\"out/\"", &format!("\"{out}/\"")) + &format!("run.memory_limit = \"{memory}\"\n");
+        let engine = lake.open(&config).await.unwrap().with_parallelism(cores, batch_rows);
+        engine.run(None, instant(NOW), &|_| {}).await.unwrap();
+        same(&out).await;
     }
     let again = lake.open(CONFIG).await.unwrap().run(None, instant(NOW), &|_| {}).await.unwrap();
     assert!(!again.published && again.months_read.is_empty() && again.repaired == 0, "{again:?}");

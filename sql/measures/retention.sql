@@ -1,5 +1,6 @@
 -- Customers active in the last three months, in the three before, or in both; new and reactivated ones by their first
--- active month in the whole history. Active means at least one order line with a positive amount.
+-- active month in the whole history. Active means at least one order line with a positive amount. Where the median gap between
+-- orders is longer than half the window, customers buy too seldom for it.
 -- grain: segment
 with scoped as (
     select
@@ -16,6 +17,7 @@ select
     count(*) filter (where active_before and active) as retained,
     count(*) filter (where active and not active_before and first_order_month > $as_of - 3) as new,
     count(*) filter (where active and not active_before and first_order_month <= $as_of - 3) as reactivated,
+    (select 2 * short_gaps < gaps from windows.purchase_gap) as buys_seldom,
 from scoped
 group by segment
 order by segment

@@ -70,6 +70,11 @@ def check_runs(cloud, lake, programs, work):
     assert status == "SUCCEEDED" and output["periods"][-1]["seq"] == 2, output
     cells = same_tables(cloud, local(programs, lake, work))
     print(f"a late file restated {PERIOD} as number 2: {cells:,} cells equal those of a local run")
+    moved = cloud.table("restatements").to_pylist()
+    revenue = [row for row in moved if (row["metric"], row["window"], row["segment"]) == ("revenue", "T3M", "(all)")]
+    assert {(row["seq"], *row["moved_by"]) for row in moved} == {(2, "sales")}, moved
+    assert [round(row["after"] - row["before"], 4) for row in revenue] == [1234.5], revenue
+    print(f"{len(moved)} numbers say what they were, and that sales moved them; revenue by 1,234.50")
 
     cloud.forget(f"published/{PERIOD}.json")
     status, output = cloud.run()
@@ -162,6 +167,9 @@ class Cloud:
     def forget(self, key):
         self.s3.delete_object(Bucket=self.output, Key=key)
 
+    def table(self, name):
+        return pq.ParquetFile(io.BytesIO(self.get(f"summaries/{name}/period={PERIOD}/{name}.parquet"))).read()
+
     def keys(self):
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.output)
         return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
@@ -206,7 +214,7 @@ def same_tables(cloud, out):
     cells = 0
     for table in ("estimates", "money"):
         key = f"summaries/{table}/period={PERIOD}/{table}.parquet"
-        there = pq.ParquetFile(io.BytesIO(cloud.get(key))).read()
+        there = cloud.table(table)
         here = pq.ParquetFile(out / key).read()
         assert there.num_rows > 0 and there.equals(here), f"{key} differs from the local run's"
         cells += there.num_rows * there.num_columns

@@ -61,6 +61,10 @@ pub enum Error {
 }
 
 impl Error {
+    /// The words of [`Error::kind`].
+    pub const KINDS: [&'static str; 10] =
+        ["Configuration", "Input", "NotReady", "Audit", "Conflict", "Closed", "Changed", "Deadline", "Store", "Query"];
+
     /// A word for each variant, that a state machine can tell errors apart by.
     pub fn kind(&self) -> &'static str {
         match self {

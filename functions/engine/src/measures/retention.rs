@@ -6,6 +6,9 @@ use super::{Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{PROPORTION, Row};
 
+/// The flag of a window that is short beside the time between two orders: who has not bought yet counts as gone.
+const WINDOW_QUESTIONED: &str = "window_questioned";
+
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let (base, retained) = (sums.count("base")?, sums.count("retained")?);
     let share = wilson(retained, base);
@@ -24,5 +27,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         let row = Row::new("kpi", metric, "count", "census").window("T3M").of(None, customers);
         rows.push(row.census(customers as f64));
     }
-    Ok(rows.into_iter().map(|row| scope.needs(6, row)).collect())
+    let buys_seldom = sums.integer("buys_seldom")? == 1;
+    let questioned = |row: Row| if buys_seldom { row.flag(WINDOW_QUESTIONED) } else { row };
+    Ok(rows.into_iter().map(|row| questioned(scope.needs(6, row))).collect())
 }
