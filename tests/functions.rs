@@ -67,6 +67,28 @@ async fn a_late_row_restates_the_periods_that_see_it_and_other_customers_restate
 }
 
 #[tokio::test]
+async fn while_days_after_a_period_come_in_files_that_are_written_again_restate_nothing() {
+    let lake = Lake::seven_months().await;
+    fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
+    let key = "interactions/month=2024-12/part-0.parquet";
+    let again = lake.get(key).await.unwrap();
+    lake.put(key, again).await;
+    lake.interactions("interactions/new.parquet", &[(Some("ann"), "2025-01-03T10:00:00Z", Some(1), None)]).await;
+    assert_eq!(fire(&lake, "2025-01-04T06:00:00Z").await.unwrap(), (vec!["2024-12".to_owned()], vec![]));
+    assert_eq!(fire(&lake, "2025-01-05T06:00:00Z").await.unwrap(), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_lake_that_lost_a_published_month_says_so() {
+    let lake = Lake::seven_months().await;
+    lake.month(2025, 1).await;
+    assert_eq!(fire(&lake, "2025-02-03T06:00:00Z").await.unwrap().1, [published("2025-01", 1)]);
+    lake.delete("sales/month=2025-01/part-0.parquet").await;
+    let error = lake.open(CONFIG).await.unwrap().due("2025-02-04T06:00:00Z".parse().unwrap()).await.unwrap_err();
+    assert!(error.to_string().starts_with("2025-01 is not closed: the last row of sales is of"), "{error}");
+}
+
+#[tokio::test]
 async fn months_that_no_event_came_for_are_caught_up() {
     let lake = Lake::seven_months().await;
     fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();

@@ -90,7 +90,7 @@ async fn a_forgotten_customer_is_in_no_object_and_the_numbers_say_so() {
     // An id that no word of any object has; twice in the list of customers, so that it is in the list of copies too.
     let lines = [(Some("zoe-77"), "zoe-1", "2024-12-12T10:00:00Z", 5_000)];
     lake.sales("sales/zoe.parquet", &lines).await;
-    lake.customers("customers/zoe.parquet", &[("zoe-77", "home"), ("zoe-77", "work")]).await;
+    lake.customers("customers/zoe.parquet", &[("zoe-77", "home"), ("zoe-77", "work"), ("yan-88", "home")]).await;
     let first = lake.run().await.unwrap();
     assert!(holds(&lake, "zoe-77").await.len() >= 4, "facts, windows, snapshot, list of copies");
     let ids = BTreeSet::from(["zoe-77".to_owned()]);
@@ -112,4 +112,13 @@ async fn a_forgotten_customer_is_in_no_object_and_the_numbers_say_so() {
     let again = engine::forget(&config(&lake).await, &lake.stores, &ids, Some(Utc::now())).await.unwrap();
     assert_eq!(again, Forgotten::default());
     assert!(unused(&lake).await.iter().all(|key| key.starts_with("facts/windows/")), "{:?}", unused(&lake).await);
+
+    // Somebody of whom there is nothing but the line in the list of customers.
+    let ids = BTreeSet::from(["yan-88".to_owned()]);
+    assert_eq!(engine::forget(&config(&lake).await, &lake.stores, &ids, Some(Utc::now())).await.unwrap().rows, 2);
+    assert_eq!((holds(&lake, "yan-88").await, problems(&lake).await), (vec![], vec![]));
+    assert!(lake.run().await.unwrap().published);
+    let publication = lake.get("out/publications/2024-12/3/publication.json").await.unwrap();
+    let publication: serde_json::Value = serde_json::from_slice(&publication).unwrap();
+    assert_eq!(publication["moved"], serde_json::json!(["forgotten customers"]));
 }

@@ -100,8 +100,8 @@ async fn a_restatement_says_what_each_number_was_and_which_source_moved_it() {
 async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
     let base = company().await;
     run(&base, ALL).await.unwrap();
-    let (refreshing, settings) = ("customers", "settings");
-    for mover in ["sales", "interactions", "initiatives", "control_totals", refreshing, settings] {
+    let (refreshing, overlay) = ("customers", "overlay");
+    for mover in ["sales", "interactions", "initiatives", "control_totals", refreshing, "settings", overlay] {
         let lake = company().await;
         run(&lake, ALL).await.unwrap();
         let mut config = ALL.to_owned();
@@ -127,6 +127,11 @@ async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
             "customers" => {
                 lake.put("customers.csv", CUSTOMERS.replace("bob,home", "bob,work").replace("30", "40")).await
             }
+            "overlay" => {
+                let shorter = include_str!("../sql/windows/customer.sql").replace("> $as_of - 3", "> $as_of - 2");
+                lake.put("overlay/windows/customer.sql", shorter).await;
+                config.push_str("sql.overlay = \"overlay/\"\n");
+            }
             _ => config = config.replace("guards.enabled = false", "method.default_margin_rate = 0.5"),
         }
         let engine = lake.open(&config).await.unwrap();
@@ -139,18 +144,27 @@ async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
         )
         .await;
         assert_eq!(seen.lines().count(), 5, "{mover} alone moved numbers, but {seen}");
-        assert!(seen.contains(&format!("| {mover} ")), "{mover} moved numbers, but {seen}");
+        let said = if mover == overlay { "settings" } else { mover };
+        assert!(seen.contains(&format!("| {said} ")), "{mover} moved numbers, but {seen}");
     }
 }
 
 #[tokio::test]
 async fn what_begins_after_the_period_and_files_written_again_restate_nothing() {
     let lake = company().await;
+    let unreadable = || {
+        let mut columns = tests::sales(&[(Some("ann"), "unreadable", "2024-12-12T10:00:00Z", 0)]);
+        columns[3].1 = tests::cents([None].into_iter());
+        columns
+    };
+    lake.put_columns("sales/unreadable.parquet", unreadable()).await;
     let first = run(&lake, ALL).await.unwrap();
     lake.put("ledger.csv", format!("{LEDGER}2025-01,140\n")).await;
     lake.put("initiatives.csv", format!("{PROGRAMMES}coach,2025-01-01,,10,0\n")).await;
     let rows = lake.get("sales/month=2024-12/part-0.parquet").await.unwrap();
     lake.put("sales/month=2024-12/part-0.parquet", rows).await;
+    lake.delete("sales/unreadable.parquet").await;
+    lake.put_columns("sales/renamed.parquet", unreadable()).await;
     let again = run(&lake, ALL).await.unwrap();
     assert!(!again.published && again.pointer == first.pointer, "{again:?}");
     assert_eq!(again.months_read.len(), 1, "the file was looked at");

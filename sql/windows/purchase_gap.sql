@@ -1,6 +1,6 @@
 -- How many gaps there are between one order of a customer and the next in the last twelve months, and how many of them are of
 -- 45 days at most: where fewer than half are, customers buy too seldom for a window of three months to tell who stays. Of lakes
--- with more than 50,000 repeat buyers every second, third ... is asked, so that about as many are.
+-- with more than 10,000 repeat buyers every second, third ... is asked, so that about as many are.
 -- grain: gaps
 with buyers as (
     select customer_id, row_number() over (order by customer_id) as place
@@ -10,7 +10,7 @@ with buyers as (
 asked as (
     select customer_id
     from buyers
-    where place % (select 1 + cast(floor(count(*) / 50000.0) as bigint) from buyers) = 0
+    where place % (select 1 + cast(floor(count(*) / 10000.0) as bigint) from buyers) = 0
 ),
 orders as (
     select orders.customer_id, orders.order_id, min(orders.ordered_at) as ordered_at

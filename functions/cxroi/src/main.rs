@@ -143,18 +143,25 @@ async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: 
     }
     let engine = Engine::open(config.clone(), &stores).await?;
     let due = engine.due(now).await?;
+    let mut published = false;
     for plan in &due.publish {
-        one(Some(plan.period)).await?;
-    }
-    if due.publish.is_empty() {
-        for month in due.months() {
-            engine.make_facts(month, now).await?;
+        if !engine.is_due(plan.period, now).await? {
+            continue;
         }
+        published = true;
+        match one(Some(plan.period)).await {
+            // Somebody closed it meanwhile: that is no failure of the others.
+            Err(error) if matches!(error.downcast_ref(), Some(Error::Closed { .. })) => eprintln!("{error:#}"),
+            result => result?,
+        }
+    }
+    if !published {
         let (period, pointer) = engine::newest(&config, &stores).await?;
         show::say(&format!("{}\n", show::nothing_due(&period, &pointer)))?;
     }
+    engine.make_facts_of_kept(&due).await?;
     let keep: Vec<Month> = due.keep.iter().map(|plan| plan.period).collect();
-    Ok(Engine::open(config.clone(), &stores).await?.mark_stale(&keep, now).await?)
+    Ok(engine.mark_stale(&keep, now).await?)
 }
 
 /// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.

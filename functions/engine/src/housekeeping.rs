@@ -42,7 +42,8 @@ pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>)
     for period in publish::pointers(output).await?.into_keys() {
         for publication in publish::publications(output, &period).await? {
             let manifest = publish::manifest(output, &period, &publication).await?;
-            used.extend(manifest.basis.tables().map(|table| rewritten.now(table).key));
+            let tables = manifest.basis.tables();
+            used.extend(tables.flat_map(|table| [table.key.clone(), rewritten.now(table).key]));
             used.extend(manifest.basis.facts.iter().chain(&manifest.basis.look_ahead).map(Record::key));
             folders.extend([publication.folder(&period), publication.publication(&period)]);
         }
@@ -56,10 +57,10 @@ pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>)
             if of_publication || used.contains(&key) || object.last_modified > now - age {
                 continue;
             }
-            // What names a table goes with it.
+            // What names a table that goes has to go before it.
             if key.starts_with("snapshots/records/") {
-                let snapshot: Snapshot = parsed(output, &key).await?;
-                if used.contains(&snapshot.table.key) {
+                let Snapshot { table, rejected, .. } = parsed(output, &key).await?;
+                if std::iter::once(table).chain(rejected).all(|table| used.contains(&table.key)) {
                     continue;
                 }
             }
@@ -118,14 +119,22 @@ pub(crate) struct Rewritten(BTreeMap<String, FactTable>);
 
 impl Rewritten {
     pub(crate) async fn read(output: &Location) -> Result<Self> {
-        let mut replaced = BTreeMap::new();
-        let mut forgettings = list(output, "forgotten").await?;
-        forgettings.sort_by(|a, b| a.location.cmp(&b.location));
-        for object in forgettings {
-            let forgetting: Forgetting = parsed(output, &output.relative(&object.location)).await?;
-            replaced.extend(forgetting.replaced);
+        let mut forgettings: Vec<Forgetting> = Vec::new();
+        for object in list(output, "forgotten").await? {
+            forgettings.push(parsed(output, &output.relative(&object.location)).await?);
         }
-        Ok(Self(replaced))
+        forgettings.sort_by_key(|forgetting| forgetting.at);
+        Ok(Self(forgettings.into_iter().flat_map(|forgetting| forgetting.replaced).collect()))
+    }
+
+    /// A table as it is there: itself, or what took its place.
+    pub(crate) async fn there(output: &Location, table: FactTable) -> Result<FactTable> {
+        let place = output.join(&table.key);
+        match place.store().head(place.path()).await {
+            Ok(_) => Ok(table),
+            Err(object_store::Error::NotFound { .. }) => Ok(Self::read(output).await?.now(&table)),
+            Err(error) => Err(error).context(|| format!("cannot read {place}")),
+        }
     }
 
     /// What a table is now.

@@ -241,9 +241,10 @@ impl Engine {
             }
             let manifest = publish::manifest(&self.output, &period, &found.pointer).await?;
             let moved = prepared.moved_since(&manifest);
-            if !self.refresh_version && moved.iter().eq([restatement::VERSION_MOVED]) {
+            let only_version = moved.iter().eq([restatement::VERSION_MOVED]);
+            if moved.is_empty() || only_version && !self.refresh_version {
                 let repaired = publish::copy(self, &period, &found.pointer).await?;
-                return Ok(outcome(found.pointer, false, repaired, Some(manifest.version)));
+                return Ok(outcome(found.pointer, false, repaired, only_version.then_some(manifest.version)));
             }
             if found.pointer.closed {
                 publish::copy(self, &period, &found.pointer).await?;
@@ -312,9 +313,11 @@ impl Engine {
             && let mut manifest = publish::manifest(&self.output, &period, &found.pointer).await?
             && let Some(first) = manifest.basis.snapshots.remove("customers")
         {
-            let rewritten = Rewritten::read(&self.output).await?;
-            let rejected = first.rejected.map(|listing| rewritten.now(&listing));
-            *taken = Snapshot { table: rewritten.now(&first.table), rejected, ..first };
+            let rejected = match first.rejected {
+                Some(listing) => Some(Rewritten::there(&self.output, listing).await?),
+                None => None,
+            };
+            *taken = Snapshot { table: Rewritten::there(&self.output, first.table).await?, rejected, ..first };
         }
         Ok(Basis::new(self, plan, facts, look_ahead, snapshots))
     }

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::report::Ledger;
 use crate::restatement::{self, Basis};
 use crate::rollup::{FactTable, content, parquet, read};
-use crate::store::Location;
+use crate::store::{Location, heads};
 use crate::{Engine, VERSION};
 
 /// The version of `summary.json`'s shape.
@@ -274,6 +274,14 @@ impl Run<'_> {
         }
         folder.join("manifest.json").put(pretty(&self.manifest(rows, files))).await?;
 
+        let tables: Vec<&FactTable> = self.basis.tables().collect();
+        let paths = tables.iter().map(|table| output.join(&table.key).path().clone());
+        for (table, head) in tables.iter().zip(heads(output.store(), paths).await) {
+            if head.is_err() {
+                return Err(Error::Audit(format!("{} went away meanwhile", output.join(&table.key))));
+            }
+        }
+
         // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
         let mut seq = before.map_or(0, |before| before.published.pointer.seq) + 1;
         let pointer = loop {
@@ -445,7 +453,10 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
         let now = rewritten.now(&written);
         expected.insert(now.key, now.content);
     }
-    expected.extend(manifest.basis.tables().map(|table| rewritten.now(table)).map(|now| (now.key, now.content)));
+    for table in manifest.basis.tables() {
+        let now = Rewritten::there(output, table.clone()).await?;
+        expected.insert(now.key, now.content);
+    }
     let publication = publication(output, period, &pointer).await?;
     let place = pointer.publication(period);
     expected.extend(publication.files.into_iter().map(|(name, hash)| (format!("{place}/{name}"), hash)));

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Context, Result};
 use crate::estimates::Row;
+use crate::models::Models;
 use crate::plan::{FACTS_FORMAT, LOOKED_AHEAD, Plan};
 use crate::publish::Pointer;
 use crate::report::Ledger;
@@ -28,6 +29,9 @@ pub(crate) const VERSION_MOVED: &str = "version";
 /// The mover of numbers that another setting or overlay gives.
 const SETTINGS_MOVED: &str = "settings";
 
+/// The mover of numbers that were published before their month was closed.
+const COMPLETENESS_MOVED: &str = "completeness";
+
 /// The mover of numbers that customers left who are to be forgotten.
 const FORGOTTEN: &str = "forgotten customers";
 
@@ -38,6 +42,8 @@ pub(crate) struct Basis {
     version_hash: String,
     /// A hash of the settings that numbers depend on.
     settings_hash: String,
+    /// Whether the month was not closed.
+    incomplete: bool,
     /// What happened after this instant was not known, or not looked at.
     known_until: DateTime<Utc>,
     /// The facts of every month of history.
@@ -57,13 +63,15 @@ impl Basis {
         snapshots: Snapshots,
     ) -> Self {
         let mut version = format!("{VERSION} {FACTS_FORMAT} {}\n", chrono_tz::IANA_TZDB_VERSION);
-        for model in engine.models.published().filter(|model| model.is_embedded()) {
+        // Also those that an overlay replaces: what it replaces them with is a setting.
+        for model in Models::embedded().published() {
             version.push_str(&format!("{} {}\n", model.name, content(model.sql.as_bytes())));
         }
         let snapshots = snapshots.into_iter().map(|(name, snapshot)| (name.to_owned(), snapshot));
         Self {
             version_hash: content(version.as_bytes()),
             settings_hash: content(settings(engine).to_string().as_bytes()),
+            incomplete: plan.incomplete.is_some(),
             known_until: plan.known_until,
             facts,
             look_ahead,
@@ -86,7 +94,7 @@ impl Basis {
             }
         }
         for (name, snapshot) in &self.snapshots {
-            hasher.update(format!("\n{name} {:?}", snapshot.contents()).as_bytes());
+            hasher.update(format!("\n{name} {}", snapshot.table.content).as_bytes());
         }
         hasher
     }
@@ -98,15 +106,20 @@ impl Basis {
         facts.chain(self.snapshots.values().flat_map(|taken| std::iter::once(&taken.table).chain(&taken.rejected)))
     }
 
-    /// The sources that are not what they were `then`, beside `settings` and `version`. A source whose files were
-    /// written again with the same rows is what it was.
+    /// The sources that are not what they were `then`, beside `settings` and `version`. Where the facts of a month are what
+    /// they were, its files may have been written again, and nothing moved; where they are not, each source counts whose
+    /// files of the month are others.
     pub(crate) fn moved_since(&self, then: &Self) -> BTreeSet<String> {
         let mut moved = BTreeSet::new();
+        let mut unexplained = false;
         if self.version_hash != then.version_hash {
             moved.insert(VERSION_MOVED.to_owned());
         }
         if self.settings_hash != then.settings_hash {
             moved.insert(SETTINGS_MOVED.to_owned());
+        }
+        if self.incomplete != then.incomplete {
+            moved.insert(COMPLETENESS_MOVED.to_owned());
         }
         if self.known_until != then.known_until {
             moved.insert(LOOKED_AHEAD.1.to_owned());
@@ -125,10 +138,10 @@ impl Basis {
                         continue;
                     }
                     let feeds = now.inputs.keys().chain(before.inputs.keys());
-                    moved.extend(feeds.filter(|feed| before.inputs.get(*feed) != now.inputs.get(*feed)).cloned());
-                    if before.forgotten() != now.forgotten() {
-                        moved.insert(FORGOTTEN.to_owned());
-                    }
+                    let other: Vec<&String> =
+                        feeds.filter(|feed| before.inputs.get(*feed) != now.inputs.get(*feed)).collect();
+                    unexplained |= other.is_empty();
+                    moved.extend(other.into_iter().cloned());
                 }
                 // A month that history did not have, or has no more, moves what has rows in it.
                 (Some(only), None) | (None, Some(only)) => {
@@ -140,10 +153,19 @@ impl Basis {
         }
         for name in self.snapshots.keys().chain(then.snapshots.keys()) {
             let (now, before) = (self.snapshots.get(name), then.snapshots.get(name));
-            let same = |get: fn(&Snapshot) -> String| now.map(get) == before.map(get);
-            if !same(|snapshot| snapshot.inputs.clone()) && !same(|snapshot| format!("{:?}", snapshot.contents())) {
+            let same = |get: fn(&Snapshot) -> (&String, u64)| now.map(get) == before.map(get);
+            if same(|snapshot| (&snapshot.table.content, snapshot.counts.rejected + snapshot.counts.duplicate)) {
+                continue;
+            }
+            if same(|snapshot| (&snapshot.inputs, 0)) {
+                unexplained = true;
+            } else {
                 moved.insert(name.clone());
             }
+        }
+        // Of the same files, the same version with the same settings makes something else only without somebody.
+        if unexplained && !moved.contains(VERSION_MOVED) && !moved.contains(SETTINGS_MOVED) {
+            moved.insert(FORGOTTEN.to_owned());
         }
         moved
     }
@@ -208,7 +230,7 @@ const NAME: [&str; 12] = [
 /// The numbers that a publication restates, in the order of the estimates; those that it has no more come last.
 ///
 /// `before` are the estimates that it replaces, `now` its own, made of `rows`; `moved` are the inputs that moved.
-/// `earlier` are the restatements of the publications before it, which stay in the table.
+/// `earlier` are the restatements of the publications before it, which stay in the table if it has the same columns.
 pub(crate) fn table(
     before: &RecordBatch,
     now: &RecordBatch,
@@ -272,7 +294,11 @@ pub(crate) fn table(
         Some(earlier) if earlier.schema() == table.schema() => {
             concat_batches(&table.schema(), [earlier, &table]).context(context)
         }
-        _ => Ok(table),
+        Some(_) => {
+            tracing::warn!("the restatements begin anew: those before this version had other columns");
+            Ok(table)
+        }
+        None => Ok(table),
     }
 }
 
@@ -298,7 +324,7 @@ fn column(table: &RecordBatch, field: &Field) -> ArrayRef {
 
 /// What moved of that which a number is made of. Where that cannot be told, all that moved, with a doubt.
 fn movers_of(row: Option<&Row>, moved: &BTreeSet<String>) -> Vec<String> {
-    let of_all = [VERSION_MOVED, SETTINGS_MOVED, FORGOTTEN];
+    let of_all = [VERSION_MOVED, SETTINGS_MOVED, COMPLETENESS_MOVED, FORGOTTEN];
     let reads = row.map_or(&[][..], |row| &row.reads);
     let may = |mover: &&String| of_all.contains(&mover.as_str()) || reads.contains(&mover.as_str());
     let movers: Vec<String> = moved.iter().filter(may).cloned().collect();

@@ -102,9 +102,9 @@ pub struct Counts {
 }
 
 impl Record {
-    /// What its tables hold.
+    /// What its tables hold. The list of rejected rows is none: it tells files and rows apart that say the same.
     pub(crate) fn contents(&self) -> Vec<&str> {
-        self.tables.values().chain(&self.rejected).map(|table| table.content.as_str()).collect()
+        self.tables.values().map(|table| table.content.as_str()).collect()
     }
 
     /// Where it is, below the output.
@@ -114,11 +114,6 @@ impl Record {
 
     fn key_of(month: &str, fingerprint: &str) -> String {
         format!("facts/records/month={month}/{fingerprint}.json")
-    }
-
-    /// Rows of customers who were forgotten since.
-    pub(crate) fn forgotten(&self) -> u64 {
-        self.sources.values().map(|counts| counts.forgotten).sum()
     }
 
     /// The record of a finished month, or `None`.

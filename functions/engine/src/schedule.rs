@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::publish::{self, Pointer};
-use crate::restatement::VERSION_MOVED;
+use crate::restatement::{Basis, VERSION_MOVED};
 use crate::rollup::{Record, content};
 use crate::{Engine, Month, Plan};
 
@@ -53,6 +53,10 @@ impl Engine {
         let mut due = Due::default();
         let last = self.plan(None, now).await?;
         let published: Vec<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
+        // A lake that lost what was published says so: its months are not taken for the newest.
+        if let Some(newest) = published.iter().max().filter(|newest| **newest > last.period) {
+            self.plan(Some(*newest), now).await?;
+        }
         let first = published.iter().min().copied().unwrap_or(last.period).max(last.history_start);
         for period in (first.0..=last.period.0).map(Month) {
             let plan = last.earlier(self, period, now).await?;
@@ -64,9 +68,38 @@ impl Engine {
                 due.keep.push(plan);
             } else if self.would_change(&plan, &found.pointer, now).await? {
                 due.publish.push(plan);
+            } else if !found.pointer.stale.is_empty() {
+                // It was older, or closed, and its inputs are again what they were.
+                due.keep.push(plan);
             }
         }
         Ok(due)
+    }
+
+    /// Whether a period is still due once its facts are made: files that were written again may hold what they held.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`] and [`Engine::make_facts`].
+    pub async fn is_due(&self, period: Month, now: DateTime<Utc>) -> Result<bool> {
+        let Some(found) = publish::published(&self.output, &period.to_string()).await? else { return Ok(true) };
+        let mut plan = self.plan(Some(period), now).await?;
+        if plan.to_read().next().is_some() {
+            self.facts(&plan, &|_| {}).await?;
+            plan = self.plan(Some(period), now).await?;
+        }
+        self.would_change(&plan, &found.pointer, now).await
+    }
+
+    /// Makes the facts that periods lack which keep their numbers: without them nobody can tell whether they are stale.
+    ///
+    /// # Errors
+    /// As [`Engine::make_facts`].
+    pub async fn make_facts_of_kept(&self, due: &Due) -> Result<()> {
+        // Of each period, the months of those before it are part.
+        if let Some(newest) = due.keep.iter().max_by_key(|plan| plan.period) {
+            self.facts(newest, &|_| {}).await?;
+        }
+        Ok(())
     }
 
     /// Whether a run would publish other numbers than those that are out, or copies of them that an earlier one left behind.
@@ -76,13 +109,20 @@ impl Engine {
             return Ok(true);
         }
         let manifest = publish::manifest(&self.output, &period, pointer).await?;
-        let facts = plan.months.iter().filter_map(|month| month.record.as_ref());
-        if !plan.has_looked_ahead(self) && facts.eq(&manifest.basis.facts) {
-            return Ok(false);
-        }
-        let prepared = self.prepare(plan, now, &|_| {}).await?;
-        let moved_by_version_alone = prepared.moved_since(&manifest).iter().eq([VERSION_MOVED]);
-        Ok(prepared.run_id != pointer.run_id && !moved_by_version_alone)
+        let mut moved = match plan.has_looked_ahead(self) {
+            true => self.prepare(plan, now, &|_| {}).await?.basis.moved_since(&manifest.basis),
+            false => self.moved_but_for_days_after(plan, &manifest.basis).await?.unwrap_or_default(),
+        };
+        moved.remove(VERSION_MOVED);
+        Ok(!moved.is_empty())
+    }
+
+    /// What moved since a period was published, beside days after it that came in since; `None` where facts are missing.
+    async fn moved_but_for_days_after(&self, plan: &Plan, then: &Basis) -> Result<Option<BTreeSet<String>>> {
+        let facts: Option<Vec<Record>> = plan.months.iter().map(|month| month.record.clone()).collect();
+        let Some(facts) = facts else { return Ok(None) };
+        let now = self.basis(plan, facts, then.look_ahead.clone()).await?.known_as(then);
+        Ok(Some(now.moved_since(then)))
     }
 
     /// Marks these periods where inputs of theirs moved since they were published, though they keep their numbers, and takes
@@ -112,14 +152,9 @@ impl Engine {
         for period in keep {
             let plan = last.earlier(self, *period, now).await?;
             let period = period.to_string();
-            let records: Option<Vec<Record>> = plan.months.iter().map(|month| month.record.clone()).collect();
-            let (Some(records), Some(found)) = (records, publish::published(&self.output, &period).await?) else {
-                continue;
-            };
+            let Some(found) = publish::published(&self.output, &period).await? else { continue };
             let then = publish::manifest(&self.output, &period, &found.pointer).await?.basis;
-            // Days after the period that came in since are no reason: a period is published before they have.
-            let now = self.basis(&plan, records, then.look_ahead.clone()).await?.known_as(&then);
-            let mut stale = now.moved_since(&then);
+            let Some(mut stale) = self.moved_but_for_days_after(&plan, &then).await? else { continue };
             stale.remove(VERSION_MOVED);
             if stale != found.pointer.stale {
                 marks.push((period, stale));

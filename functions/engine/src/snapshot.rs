@@ -30,13 +30,6 @@ pub struct Snapshot {
 /// The snapshots of a run by source: those that are configured.
 pub type Snapshots = BTreeMap<&'static str, Snapshot>;
 
-impl Snapshot {
-    /// What its tables hold.
-    pub(crate) fn contents(&self) -> Vec<&str> {
-        std::iter::once(&self.table).chain(&self.rejected).map(|table| table.content.as_str()).collect()
-    }
-}
-
 /// Takes the snapshots for a period, or finds those that were taken of the same objects.
 pub(crate) async fn take(engine: &Engine, period: Month) -> Result<Snapshots> {
     let mut snapshots = BTreeMap::new();

@@ -42,6 +42,10 @@ pub async fn handle(request: Request, function: &Function) -> Result<Response> {
     let mut periods = Vec::new();
     for period in work.periods {
         let mut tries = 1;
+        if !function.open().await?.is_due(period, work.now).await? {
+            tracing::info!(%period, "files of the period were written again, and hold what they held");
+            continue;
+        }
         let outcome = loop {
             match function.open().await?.run(Some(period), work.now, &|_| {}).await {
                 Err(Error::Conflict(_)) if tries < TRIES => tries += 1,
