@@ -63,6 +63,9 @@ async fn what_no_publication_stands_on_goes_and_earlier_runs_stay() {
     assert_eq!(lake.keys("out").await, kept, "both publications stand as they did");
     assert!(problems(&lake).await.is_empty() && unused(&lake).await.is_empty());
     assert_eq!(lake.run().await.unwrap().months_read.len(), 1, "what the cut-off run had made is made again");
+    lake.delete("out/published/2024-12.json").await;
+    let lost = engine::collect_garbage(&config(&lake).await, &lake.stores, Duration::hours(1), tomorrow, false).await;
+    assert!(lost.unwrap_err().to_string().starts_with("2024-12 has publications and no pointer"));
 }
 
 /// Whether some file below the output has the customer in a column of ids, or anywhere in plain text.

@@ -39,7 +39,18 @@ pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>)
     let rewritten = Rewritten::read(output).await?;
     let mut used: BTreeSet<String> = BTreeSet::new();
     let mut folders = Vec::new();
-    for period in publish::pointers(output).await?.into_keys() {
+    let pointers = publish::pointers(output).await?;
+    for object in list(output, "publications").await? {
+        let key = output.relative(&object.location);
+        let period = key.split('/').nth(1).unwrap_or_default();
+        if !pointers.contains_key(period) {
+            return Err(Error::Input(format!(
+                "{period} has publications and no pointer, so nobody can tell what is used; `cxroi run --period {period}`, \
+                 or restore published/{period}.json"
+            )));
+        }
+    }
+    for period in pointers.into_keys() {
         for publication in publish::publications(output, &period).await? {
             let manifest = publish::manifest(output, &period, &publication).await?;
             let tables = manifest.basis.tables();

@@ -500,7 +500,7 @@ pub async fn verify(
 /// looks. Needs no lake, only the output.
 ///
 /// # Errors
-/// [`Error::Input`] if a publication cannot be read; then nothing is deleted.
+/// [`Error::Input`] if a publication cannot be read, or a period's pointer is gone; then nothing is deleted.
 pub async fn collect_garbage(
     config: &Config,
     stores: &Stores,

@@ -274,11 +274,16 @@ impl Run<'_> {
         }
         folder.join("manifest.json").put(pretty(&self.manifest(rows, files))).await?;
 
+        // What the numbers stand on is there to look them up, whatever was deleted meanwhile.
         let tables: Vec<&FactTable> = self.basis.tables().collect();
         let paths = tables.iter().map(|table| output.join(&table.key).path().clone());
         for (table, head) in tables.iter().zip(heads(output.store(), paths).await) {
-            if head.is_err() {
-                return Err(Error::Audit(format!("{} went away meanwhile", output.join(&table.key))));
+            let place = output.join(&table.key);
+            match head {
+                Err(object_store::Error::NotFound { .. }) => {
+                    return Err(Error::Audit(format!("{place} went away meanwhile")));
+                }
+                head => drop(head.context(|| format!("cannot read {place}"))?),
             }
         }
 
@@ -355,6 +360,7 @@ impl Run<'_> {
         Ok((publication, files))
     }
 
+    /// The lineage.
     fn manifest(&self, rows: &[Row], files: BTreeMap<String, String>) -> Manifest {
         let Engine { models, lake, .. } = self.engine;
         let inputs = lake.sources.iter().flat_map(|(name, source)| {
