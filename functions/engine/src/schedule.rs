@@ -66,7 +66,7 @@ impl Engine {
             };
             if found.pointer.closed || last.period.0 - period.0 >= self.config.restate_months {
                 due.keep.push(plan);
-            } else if self.would_change(&plan, &found.pointer, now).await? {
+            } else if self.would_change(&plan, &found.pointer).await? {
                 due.publish.push(plan);
             } else if !found.pointer.stale.is_empty() {
                 // It was older, or closed, and its inputs are again what they were.
@@ -87,7 +87,7 @@ impl Engine {
             self.facts(&plan, &|_| {}).await?;
             plan = self.plan(Some(period), now).await?;
         }
-        self.would_change(&plan, &found.pointer, now).await
+        self.would_change(&plan, &found.pointer).await
     }
 
     /// Makes the facts that periods lack which keep their numbers: without them nobody can tell whether they are stale.
@@ -103,25 +103,26 @@ impl Engine {
     }
 
     /// Whether a run would publish other numbers than those that are out, or copies of them that an earlier one left behind.
-    async fn would_change(&self, plan: &Plan, pointer: &Pointer, now: DateTime<Utc>) -> Result<bool> {
+    async fn would_change(&self, plan: &Plan, pointer: &Pointer) -> Result<bool> {
         let period = plan.period.to_string();
         if plan.to_read().next().is_some() || publish::copies_are_behind(self, &period, pointer).await? {
             return Ok(true);
         }
         let manifest = publish::manifest(&self.output, &period, pointer).await?;
-        let mut moved = match plan.has_looked_ahead(self) {
-            true => self.prepare(plan, now, &|_| {}).await?.basis.moved_since(&manifest.basis),
-            false => self.moved_but_for_days_after(plan, &manifest.basis).await?.unwrap_or_default(),
-        };
+        let mut moved = self.moved_since(plan, &manifest.basis, plan.has_looked_ahead(self)).await?.unwrap_or_default();
         moved.remove(VERSION_MOVED);
         Ok(!moved.is_empty())
     }
 
-    /// What moved since a period was published, beside days after it that came in since; `None` where facts are missing.
-    async fn moved_but_for_days_after(&self, plan: &Plan, then: &Basis) -> Result<Option<BTreeSet<String>>> {
+    /// What moved since a period was published, with or without days after it that came in since; `None` where facts are
+    /// missing.
+    async fn moved_since(&self, plan: &Plan, then: &Basis, days_after: bool) -> Result<Option<BTreeSet<String>>> {
         let facts: Option<Vec<Record>> = plan.months.iter().map(|month| month.record.clone()).collect();
         let Some(facts) = facts else { return Ok(None) };
-        let now = self.basis(plan, facts, then.look_ahead.clone()).await?.known_as(then);
+        let now = match days_after {
+            true => self.basis(plan, facts, self.look_ahead(plan).await?).await?,
+            false => self.basis(plan, facts, then.look_ahead.clone()).await?.known_as(then),
+        };
         Ok(Some(now.moved_since(then)))
     }
 
@@ -154,7 +155,8 @@ impl Engine {
             let period = period.to_string();
             let Some(found) = publish::published(&self.output, &period).await? else { continue };
             let then = publish::manifest(&self.output, &period, &found.pointer).await?.basis;
-            let Some(mut stale) = self.moved_but_for_days_after(&plan, &then).await? else { continue };
+            // Days after the period that came in since are no reason: most are published before all have.
+            let Some(mut stale) = self.moved_since(&plan, &then, false).await? else { continue };
             stale.remove(VERSION_MOVED);
             if stale != found.pointer.stale {
                 marks.push((period, stale));
