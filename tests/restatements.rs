@@ -98,8 +98,6 @@ async fn a_restatement_says_what_each_number_was_and_which_source_moved_it() {
 
 #[tokio::test]
 async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
-    let base = company().await;
-    run(&base, ALL).await.unwrap();
     let (refreshing, overlay) = ("customers", "overlay");
     for mover in ["sales", "interactions", "initiatives", "control_totals", refreshing, "settings", overlay] {
         let lake = company().await;

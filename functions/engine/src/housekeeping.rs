@@ -7,8 +7,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
-use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::de::DeserializeOwned;
@@ -40,7 +39,7 @@ pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>)
     let mut used: BTreeSet<String> = BTreeSet::new();
     let mut folders = Vec::new();
     let pointers = publish::pointers(output).await?;
-    for object in list(output, "publications").await? {
+    for object in output.join("publications").list().await? {
         let key = output.relative(&object.location);
         let period = key.split('/').nth(1).unwrap_or_default();
         if !pointers.contains_key(period) {
@@ -55,13 +54,13 @@ pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>)
             let manifest = publish::manifest(output, &period, &publication).await?;
             let tables = manifest.basis.tables();
             used.extend(tables.flat_map(|table| [table.key.clone(), rewritten.now(table).key]));
-            used.extend(manifest.basis.facts.iter().chain(&manifest.basis.look_ahead).map(Record::key));
+            used.extend(manifest.basis.records().map(Record::key));
             folders.extend([publication.folder(&period), publication.publication(&period)]);
         }
     }
     let mut unused = Vec::new();
     for folder in FOLDERS {
-        for object in list(output, folder).await? {
+        for object in output.join(folder).list().await? {
             let key = output.relative(&object.location);
             let of_publication =
                 folders.iter().any(|folder| key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
@@ -92,11 +91,6 @@ pub(crate) async fn delete(output: &Location, keys: impl IntoIterator<Item = Str
         }
     }
     Ok(())
-}
-
-async fn list(output: &Location, folder: &str) -> Result<Vec<ObjectMeta>> {
-    let place = output.join(folder);
-    place.store().list(Some(place.path())).try_collect().await.context(|| format!("cannot list {place}"))
 }
 
 async fn parsed<T: DeserializeOwned>(output: &Location, key: &str) -> Result<T> {
@@ -131,7 +125,7 @@ pub(crate) struct Rewritten(BTreeMap<String, FactTable>);
 impl Rewritten {
     pub(crate) async fn read(output: &Location) -> Result<Self> {
         let mut forgettings: Vec<Forgetting> = Vec::new();
-        for object in list(output, "forgotten").await? {
+        for object in output.join("forgotten").list().await? {
             forgettings.push(parsed(output, &output.relative(&object.location)).await?);
         }
         forgettings.sort_by_key(|forgetting| forgetting.at);
@@ -193,21 +187,18 @@ pub(crate) async fn forget(
     let mut replaced: BTreeMap<String, FactTable> = BTreeMap::new();
     let mut removed: BTreeMap<String, Removed> = BTreeMap::new();
     let (mut old, mut in_place) = (Vec::new(), Vec::new());
+    let keys: BTreeSet<String> = customers.iter().map(|customer| format!("customer_id={customer}")).collect();
     for folder in ["facts", "snapshots", "runs"] {
-        for object in list(output, folder).await? {
+        for object in output.join(folder).list().await? {
             let key = output.relative(&object.location);
             let is_listing = key.ends_with("/rejected.parquet") || key.contains("/rejected/");
             if !key.ends_with(".parquet") || folder == "runs" && !is_listing {
                 continue;
             }
             let Some((bytes, _)) = output.join(&key).get().await? else { continue };
-            let column = if is_listing { "key" } else { "customer_id" };
-            let named: BTreeSet<String> = match is_listing {
-                true => customers.iter().map(|customer| format!("customer_id={customer}")).collect(),
-                false => customers.clone(),
-            };
+            let (column, named) = if is_listing { ("key", &keys) } else { ("customer_id", customers) };
             let context = || format!("cannot rewrite {}", output.join(&key));
-            let Some(without) = without(bytes, column, &named).context(context)? else { continue };
+            let Some(without) = without(bytes, column, named).context(context)? else { continue };
             found.objects += 1;
             found.rows += without.removed.rows;
             if now.is_none() {
@@ -239,7 +230,7 @@ pub(crate) async fn forget(
     for (key, bytes) in in_place {
         output.join(&key).put(bytes).await?;
     }
-    for object in list(output, "facts/records").await? {
+    for object in output.join("facts/records").list().await? {
         let key = output.relative(&object.location);
         let mut record: Record = parsed(output, &key).await?;
         let before = record.clone();
@@ -260,7 +251,7 @@ pub(crate) async fn forget(
             output.join(&key).put(pretty(&record)).await?;
         }
     }
-    for object in list(output, "snapshots/records").await? {
+    for object in output.join("snapshots/records").list().await? {
         let key = output.relative(&object.location);
         let mut snapshot: Snapshot = parsed(output, &key).await?;
         let before = snapshot.clone();

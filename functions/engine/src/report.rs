@@ -157,7 +157,7 @@ pub(crate) async fn session(
     run_id: &str,
 ) -> Result<SessionContext> {
     let session = engine.session(engine.cores);
-    register_facts(engine, &session, basis.facts.iter().chain(&basis.look_ahead)).await?;
+    register_facts(engine, &session, basis.records()).await?;
     for source in contract::SOURCES.iter().filter(|source| source.is_dimension()) {
         match basis.snapshots.get(source.name) {
             Some(Snapshot { table, .. }) => register_objects(engine, &session, "staging", source.name, [table]).await?,

@@ -84,11 +84,16 @@ impl Basis {
         Self { known_until: then.known_until, ..self }
     }
 
+    /// The facts of every month, and of the days after the reported one.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.facts.iter().chain(&self.look_ahead)
+    }
+
     /// A hash of everything that the numbers of a period are computed from.
     pub(crate) fn hash(&self) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new();
         hasher.update(format!("{}\n{}\n{}", self.version_hash, self.settings_hash, self.known_until).as_bytes());
-        for record in self.facts.iter().chain(&self.look_ahead) {
+        for record in self.records() {
             for (name, table) in &record.tables {
                 hasher.update(format!("\n{} {name} {}", record.month, table.content).as_bytes());
             }
@@ -101,8 +106,7 @@ impl Basis {
 
     /// Every table of ours that it names.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &FactTable> {
-        let records = self.facts.iter().chain(&self.look_ahead);
-        let facts = records.flat_map(|record| record.tables.values().chain(&record.rejected));
+        let facts = self.records().flat_map(|record| record.tables.values().chain(&record.rejected));
         facts.chain(self.snapshots.values().flat_map(|taken| std::iter::once(&taken.table).chain(&taken.rejected)))
     }
 
@@ -124,11 +128,9 @@ impl Basis {
         if self.known_until != then.known_until {
             moved.insert(LOOKED_AHEAD.1.to_owned());
         }
-        let months = |basis: &Self| -> BTreeMap<String, Record> {
-            let records = basis.facts.iter().chain(&basis.look_ahead);
-            records.map(|record| (record.month.clone(), record.clone())).collect()
-        };
-        let (now, mut before) = (months(self), months(then));
+        let now: BTreeMap<&str, &Record> = self.records().map(|record| (record.month.as_str(), record)).collect();
+        let mut before: BTreeMap<&str, &Record> =
+            then.records().map(|record| (record.month.as_str(), record)).collect();
         let mut pairs: Vec<_> = now.into_iter().map(|(month, now)| (before.remove(&month), Some(now))).collect();
         pairs.extend(before.into_values().map(|before| (Some(before), None)));
         for pair in pairs {
