@@ -1,65 +1,75 @@
--- Net value (margin less service cost, both capped) of each of the twelve months after a customer's answer to the NPS
--- question, over the customers for whom that month is known; a month without a row counts as 0. The answer is the first
--- of `windows.first_answer`. Beside it, what acquired customers cost.
--- grain: segment, months_after
-with caps as (
+-- Net value (margin less service cost) of the twelve months after a customer's answer to the NPS question
+-- (windows.first_answer), by month and band of the answer and by group of spend before it, as sums of products: of the list
+-- 1, month 1, ... month 12 each element with each, so that the first thirteen are customers and sums. Months after the reported
+-- one are 0. Beside it, of the segment: customers active in twelve months, what acquired customers cost, and who answered as a
+-- detractor in three months. A segment without such an answer is one row without a band.
+-- grain: segment, band, spend_group, month
+with values_after as (
     select
-        coalesce(max(case when outcome = 'margin' then cap end), 0) as margin,
-        coalesce(max(case when outcome = 'service_cost' then cap end), 0) as service_cost,
-    from windows.cap
+        segment,
+        band,
+        spend_group,
+        month,
+        array_prepend(1.0, net_value) as net_value,
+        array_prepend(1.0, net_value_raw) as net_value_raw,
+    from windows.first_answer
 ),
-spent as (
+sums as (
     select
-        answers.segment,
-        facts.month - answers.month as months_after,
-        sum(
-            greatest(least(facts.margin, caps.margin), -caps.margin) - least(facts.service_cost, caps.service_cost)
-        ) as capped,
-        sum(facts.margin - facts.service_cost) as uncapped,
-    from caps
-    cross join windows.first_answer as answers
-    inner join facts.customer_month as facts on facts.customer_id = answers.customer_id
-    where facts.month <= $as_of and facts.month - answers.month between 1 and 12
-    group by answers.segment, facts.month - answers.month
+        segment,
+        band,
+        spend_group,
+        month,
+        least($as_of - month, 12) as months_known,
+        count(*) as customers,
+        exact_products(net_value, net_value) as net_value,
+        exact_products(net_value_raw, net_value_raw) as net_value_raw,
+    from values_after
+    group by segment, band, spend_group, month
 ),
-observed as (
-    select answers.segment, months.months_after, count(*) as customers
-    from windows.first_answer as answers
-    cross join (
-        values (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12)
-    ) as months (months_after)
-    where answers.month + months.months_after <= $as_of
-    group by answers.segment, months.months_after
-),
-scoped as (
+segments as (
     select
-        observed.months_after,
-        observed.customers,
-        coalesce(spent.capped, 0) as net_value,
-        coalesce(spent.uncapped, 0) as net_value_raw,
-        unnest([observed.segment, '(all)']) as segment,
-    from observed
-    left join spent on spent.segment = observed.segment and spent.months_after = observed.months_after
-),
-acquired as (
-    select acquisition_cost, unnest([segment, '(all)']) as segment
+        segment,
+        count(*) filter (where active_t12m) as active_customers,
+        count(acquisition_cost) filter (where acquired_month between $as_of - 11 and $as_of) as acquired_customers,
+        coalesce(sum(acquisition_cost) filter (where acquired_month between $as_of - 11 and $as_of), 0)
+            as acquisition_cost,
     from windows.customer
-    where acquisition_cost is not null and acquired_month between $as_of - 11 and $as_of
+    where customer_id is not null
+    group by segment
 ),
-costs as (
-    select segment, count(*) as acquired_customers, sum(acquisition_cost) as acquisition_cost
-    from acquired
+answers as (
+    select
+        segment,
+        count(*) as answering_customers,
+        sum(nps_detractors) as score,
+        sum(nps_responses) as responses,
+        sum(nps_detractors * nps_detractors) as score_squares,
+        sum(nps_detractors * nps_responses) as score_responses,
+        sum(nps_responses * nps_responses) as responses_squares,
+    from windows.customer_t3m
+    where nps_responses > 0 and customer_id is not null
     group by segment
 )
 select
-    scoped.segment,
-    scoped.months_after,
-    sum(scoped.customers) as customers,
-    sum(scoped.net_value) as net_value,
-    sum(scoped.net_value_raw) as net_value_raw,
-    max(coalesce(costs.acquired_customers, 0)) as acquired_customers,
-    max(coalesce(costs.acquisition_cost, 0)) as acquisition_cost,
-from scoped
-left join costs on costs.segment = scoped.segment
-group by scoped.segment, scoped.months_after
-order by scoped.segment, scoped.months_after
+    segments.segment,
+    sums.band,
+    sums.spend_group,
+    sums.month,
+    sums.months_known,
+    coalesce(sums.customers, 0) as customers,
+    sums.net_value,
+    sums.net_value_raw,
+    segments.active_customers,
+    segments.acquired_customers,
+    segments.acquisition_cost,
+    coalesce(answers.answering_customers, 0) as answering_customers,
+    coalesce(answers.score, 0) as score,
+    coalesce(answers.responses, 0) as responses,
+    coalesce(answers.score_squares, 0) as score_squares,
+    coalesce(answers.score_responses, 0) as score_responses,
+    coalesce(answers.responses_squares, 0) as responses_squares,
+from segments
+left join answers on answers.segment = segments.segment
+left join sums on sums.segment = segments.segment
+order by segments.segment, sums.band, sums.spend_group, sums.month

@@ -4,6 +4,8 @@
 with sums as (
     select
         customer_id,
+        sum(nps_responses) as nps_responses,
+        sum(nps_detractors) as nps_detractors,
         sum(csat_responses) as csat_responses,
         sum(csat_top2) as csat_top2,
         sum(ces_responses) as ces_responses,

@@ -134,7 +134,7 @@ class Polars:
             responded_contacts response_seconds, escalation_known escalated, sessions pages_viewed,
             task_completion_known task_completed, task_error_known task_error, task_abandonment_known task_abandoned,
             timed_tasks task_seconds, order_lines amount"""
-        added = """ces_sum ces, service_cost service_cost, response_seconds response_seconds, escalated escalated,
+        added = """nps_sum nps, csat_sum csat, ces_sum ces, service_cost service_cost, response_seconds response_seconds, escalated escalated,
             pages_viewed pages_viewed, tasks_completed task_completed, tasks_with_error task_error,
             tasks_abandoned task_abandoned, task_seconds task_seconds, revenue amount, margin margin"""
         values = {name: col(of).count() for name, of in map(str.split, counted.split(","))}

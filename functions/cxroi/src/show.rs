@@ -143,16 +143,21 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
         let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
         let flags = words(&row["flags"]);
-        let score =
-            row["score"].as_str().or(row["outcome"].as_str()).filter(|score| !text(row, "metric").contains(score));
         let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
         let name = match text(row, "method").as_str() {
             "census_yoy" => format!("{name} (year on year)"),
             "wilson_cluster" => format!("{name} (clustered)"),
             _ => name,
         };
+        let said = [row["score"].as_str(), row["band"].as_str(), row["outcome"].as_str()];
+        let mut about: Vec<String> = said.into_iter().flatten().map(str::to_owned).collect();
+        about.retain(|about| !text(row, "metric").contains(about));
+        about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
+        if matches!(text(row, "section").as_str(), "clv" | "value") {
+            about.push(text(row, "method"));
+        }
         lines.push([
-            score.map_or(name.clone(), |score| format!("{name} ({score})")),
+            if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) },
             text(row, "window"),
             text(row, "segment"),
             number("value").unwrap_or_default(),

@@ -55,6 +55,8 @@ pub struct Method {
     pub annual_discount_rate: f64,
     /// How far the analysed revenue may be from finance's ledger, as a share of it.
     pub ledger_tolerance: f64,
+    /// Months without an order after which a customer counts as gone.
+    pub inactivity_months: i32,
     /// The first month of complete history; the month of the first sale where it is not set.
     pub history_from: Option<Month>,
     /// The zone of timestamps that name none.
@@ -136,6 +138,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
         winsor_quantile: section.between("winsor_quantile", 0.99, 0.5, 1.0),
         annual_discount_rate: section.between("annual_discount_rate", 0.1, 0.0, 1.0),
         ledger_tolerance: section.between("ledger_tolerance", 0.005, 0.0, 1.0),
+        inactivity_months: section.between("inactivity_months", 3, 1, 24),
         history_from: section.parsed::<Month>("history_from"),
         naive_timezone: section.zone("naive_timezone", chrono_tz::UTC),
         scores: [
@@ -179,13 +182,8 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
 }
 
 /// Settings of design that a later version reads; a file that has them is not wrong.
-const RESERVED: &[&str] = &[
-    "method.nps_expectation",
-    "method.csat_expectation",
-    "method.ces_expectation",
-    "method.inactivity_months",
-    "privacy.max_share",
-];
+const RESERVED: &[&str] =
+    &["method.nps_expectation", "method.csat_expectation", "method.ces_expectation", "privacy.max_share"];
 
 /// One table of the file. Reading a key takes it out; what is left at the end is unknown.
 struct Section<'a> {

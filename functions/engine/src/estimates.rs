@@ -15,6 +15,9 @@ use crate::rows::Money;
 /// The segment of a number about everybody.
 pub(crate) const ALL: &str = "(all)";
 
+/// The bands of an answer, from the lowest.
+pub(crate) const BANDS: [&str; 3] = ["detractor", "passive", "promoter"];
+
 /// Whether a number is known, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +68,12 @@ pub struct Row {
     /// The outcome that the number is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
+    /// The band of an answer that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub band: Option<&'static str>,
+    /// Months between a score and an outcome, or since the beginning of a curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i32>,
     /// Rows behind the number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n: Option<i64>,
@@ -119,6 +128,9 @@ pub(crate) const MEAN: Guard = Guard { n: 30, customers: 30 };
 /// Shares of customers: a base of 30.
 pub(crate) const PROPORTION: Guard = Guard { n: 30, customers: 0 };
 
+/// A raw value may differ from the capped one by this share of it.
+const TAIL_SENSITIVE: f64 = 0.25;
+
 impl Row {
     /// A row about everybody without a value yet.
     pub(crate) fn new(section: &'static str, metric: &'static str, unit: &'static str, method: &'static str) -> Self {
@@ -129,6 +141,8 @@ impl Row {
             segment: ALL.to_owned(),
             score: None,
             outcome: None,
+            band: None,
+            lag: None,
             n: None,
             customers: None,
             estimate: None,
@@ -152,6 +166,11 @@ impl Row {
 
     pub(crate) fn score(self, score: &'static str) -> Self {
         Self { score: Some(score), ..self }
+    }
+
+    /// The grade of the evidence.
+    pub(crate) fn graded(self, grade: &'static str) -> Self {
+        Self { grade, ..self }
     }
 
     /// The sources whose rows can move the number.
@@ -210,6 +229,22 @@ impl Row {
         Ok(Self { estimate: Some(estimate.without_interval()), ..row }.flag("interval_withheld"))
     }
 
+    /// A test, whose value has no interval.
+    pub(crate) fn test(self, result: Result<Estimate, Undefined>) -> Self {
+        match result {
+            Ok(estimate) => Self { estimate: Some(estimate), status: Status::Ok, ..self },
+            Err(_) => self.without(Status::InsufficientN),
+        }
+    }
+
+    /// Says that few large amounts decide: capped and raw value differ by more than a quarter, or in sign.
+    pub(crate) fn tail_sensitive(self, [capped, raw]: [Option<Estimate>; 2]) -> Self {
+        let differ = |(capped, raw): (Estimate, Estimate)| {
+            (raw.value - capped.value).abs() > TAIL_SENSITIVE * capped.value.abs() || raw.value * capped.value < 0.0
+        };
+        if capped.zip(raw).is_some_and(differ) { self.flag("tail_sensitive") } else { self }
+    }
+
     /// Small cells do not leave the system: nothing but the row's name remains.
     pub(crate) fn suppressed_below(self, min_customers: i64) -> Self {
         match self.customers {
@@ -222,11 +257,15 @@ impl Row {
 
     /// Everything that makes a row findable; no two rows share it.
     pub(crate) fn name(&self) -> String {
-        let score = self.score.or(self.outcome).map(|score| format!(" of {score}")).unwrap_or_default();
+        let said = |what: Option<&str>| what.map(|what| format!(" {what}")).unwrap_or_default();
         format!(
-            "{} {}{score}, {}, {}, {}",
+            "{} {}{}{}{}{}, {}, {}, {}",
             self.section,
             self.metric,
+            said(self.score),
+            said(self.outcome),
+            said(self.band),
+            said(self.lag.map(|lag| format!("lag {lag}")).as_deref()),
             self.window.unwrap_or("no window"),
             self.segment,
             self.method
@@ -258,10 +297,10 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
         ("segment", always(|row| &row.segment), false),
         ("score", text(&|row| row.score.map(str::to_owned)), true),
         ("outcome", text(&|row| row.outcome.map(str::to_owned)), true),
-        ("band", none(), true),
+        ("band", text(&|row| row.band.map(str::to_owned)), true),
         ("driver", none(), true),
         ("initiative", none(), true),
-        ("lag", Arc::new(rows.iter().map(|_| None::<i32>).collect::<Int32Array>()), true),
+        ("lag", Arc::new(rows.iter().map(|row| row.lag).collect::<Int32Array>()), true),
         ("n", count(&|row| row.n), true),
         ("customers", count(&|row| row.customers), true),
         ("value", number(&|estimate| Some(estimate.value)), true),

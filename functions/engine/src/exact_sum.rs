@@ -1,4 +1,5 @@
-//! `exact_sum(x)`: a sum of floating-point numbers that does not depend on their order.
+//! `exact_sum(x)`: a sum of floating-point numbers that does not depend on their order, and `exact_products(a, b)`: such
+//! sums of the products of each element of one list with each of another.
 //!
 //! Rounding happens once, at the end, so partitions, batches and file order cannot change a bit of the result.
 //! The exact accumulator is the crate `xsum` (R. M. Neal, *Fast exact summation using small and large
@@ -7,11 +8,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use datafusion::common::ScalarValue;
 use datafusion::common::utils::SingleRowListArrayBuilder;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::common::{ScalarValue, exec_err};
+use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use xsum::{Xsum, XsumSmall};
@@ -67,35 +68,43 @@ impl Exact {
     fn add(&mut self, values: &dyn Array) -> Result<()> {
         for value in values.as_primitive::<Float64Type>().iter().flatten() {
             if !value.is_finite() {
-                return Err(DataFusionError::Execution(format!(
-                    "exact_sum: {value} is not a number that can be added"
-                )));
+                return exec_err!("exact_sum: {value} is not a number that can be added");
             }
             self.sum.add(value);
             self.is_empty = false;
         }
         Ok(())
     }
+}
 
-    /// Numbers whose exact total is the sum: its rounded value, the rounded rest, and so on until nothing is left.
-    fn parts(&mut self) -> Vec<f64> {
-        let mut parts = Vec::new();
-        loop {
-            let part = self.sum.sum();
-            if part == 0.0 || !part.is_finite() {
-                break;
-            }
-            self.sum.add(-part);
-            parts.push(part);
+/// Numbers whose exact total is the sum: its rounded value, the rounded rest, and so on until nothing is left. Zero is a
+/// number too.
+fn parts(sum: &mut XsumSmall) -> Vec<f64> {
+    let mut parts = Vec::new();
+    loop {
+        let part = sum.sum();
+        if part == 0.0 || !part.is_finite() {
+            break;
         }
-        for part in &parts {
-            self.sum.add(*part);
-        }
-        if parts.is_empty() && !self.is_empty {
-            parts.push(0.0);
-        }
-        parts
+        sum.add(-part);
+        parts.push(part);
     }
+    for part in &parts {
+        sum.add(*part);
+    }
+    if parts.is_empty() {
+        parts.push(0.0);
+    }
+    parts
+}
+
+/// The rounded sum.
+fn rounded(sum: &mut XsumSmall) -> Result<f64> {
+    if !sum.sum().is_finite() {
+        return exec_err!("the sum is beyond the range of a double");
+    }
+    // xsum 0.1.6 rounds negative sums away from zero: what it leaves over says by how much.
+    Ok(parts(sum).into_iter().rev().fold(0.0, |rest, part| part + rest))
 }
 
 impl Accumulator for Exact {
@@ -108,17 +117,13 @@ impl Accumulator for Exact {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let parts = arrow::array::Float64Array::from(self.parts());
+        let parts = Float64Array::from(if self.is_empty { Vec::new() } else { parts(&mut self.sum) });
         Ok(vec![SingleRowListArrayBuilder::new(Arc::new(parts)).build_list_scalar()])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sum = self.sum.sum();
-        if !self.is_empty && !sum.is_finite() {
-            return Err(DataFusionError::Execution("exact_sum: the sum is beyond the range of a double".to_owned()));
-        }
-        // An empty superaccumulator may answer -0.
-        Ok(ScalarValue::Float64((!self.is_empty).then_some(sum + 0.0)))
+        let sum = (!self.is_empty).then(|| rounded(&mut self.sum)).transpose()?;
+        Ok(ScalarValue::Float64(sum))
     }
 
     fn size(&self) -> usize {
@@ -126,10 +131,129 @@ impl Accumulator for Exact {
     }
 }
 
+/// The aggregate `exact_products`, of two lists of doubles that are as long in all rows: the sums of the products of each
+/// element of the first with each of the second, row by row of that matrix. Null over no rows.
+pub(crate) fn exact_products() -> AggregateUDF {
+    AggregateUDF::new_from_impl(ExactProducts { signature: Signature::any(2, Volatility::Immutable) })
+}
+
+fn list_type() -> DataType {
+    DataType::new_list(DataType::Float64, true)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ExactProducts {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for ExactProducts {
+    fn name(&self) -> &'static str {
+        "exact_products"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [DataType::List(one), DataType::List(other)]
+                if *one.data_type() == DataType::Float64 && *other.data_type() == DataType::Float64 =>
+            {
+                Ok(list_type())
+            }
+            _ => exec_err!("exact_products takes two lists of doubles, not {types:?}"),
+        }
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let sums = Field::new_list_field(list_type(), true);
+        Ok(vec![Arc::new(Field::new_list(format!("{}[parts]", args.name), sums, true))])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Products(Vec::new())))
+    }
+}
+
+/// The sums; none before the first row.
+struct Products(Vec<XsumSmall>);
+
+impl std::fmt::Debug for Products {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Products").field("sums", &self.0.len()).finish()
+    }
+}
+
+impl Products {
+    fn resize(&mut self, sums: usize) -> Result<()> {
+        if self.0.is_empty() {
+            self.0.resize_with(sums, XsumSmall::new);
+        }
+        if self.0.len() != sums {
+            return exec_err!("exact_products: lists of different lengths");
+        }
+        Ok(())
+    }
+}
+
+impl Accumulator for Products {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let (left, right) = (values[0].as_list::<i32>(), values[1].as_list::<i32>());
+        for row in 0..left.len() {
+            if left.is_null(row) || right.is_null(row) {
+                return exec_err!("exact_products: a list is null");
+            }
+            let (left, right) = (left.value(row), right.value(row));
+            if left.null_count() + right.null_count() > 0 {
+                return exec_err!("exact_products: an element is null");
+            }
+            let (left, right) =
+                (left.as_primitive::<Float64Type>().values(), right.as_primitive::<Float64Type>().values());
+            self.resize(left.len() * right.len())?;
+            let products = left.iter().flat_map(|one| right.iter().map(move |other| one * other));
+            for (sum, product) in self.0.iter_mut().zip(products) {
+                if !product.is_finite() {
+                    return exec_err!("exact_products: {product} is not a number that can be added");
+                }
+                sum.add(product);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for sums in states[0].as_list::<i32>().iter().flatten().filter(|sums| !sums.is_empty()) {
+            self.resize(sums.len())?;
+            for (sum, parts) in self.0.iter_mut().zip(sums.as_list::<i32>().iter().flatten()) {
+                parts.as_primitive::<Float64Type>().values().iter().for_each(|part| sum.add(*part));
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let sums: Vec<_> = self.0.iter_mut().map(|sum| Some(parts(sum).into_iter().map(Some))).collect();
+        let sums = ListArray::from_iter_primitive::<Float64Type, _, _>(sums);
+        Ok(vec![SingleRowListArrayBuilder::new(Arc::new(sums)).build_list_scalar()])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let sums = self.0.iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
+        if sums.is_empty() {
+            return ScalarValue::try_from(list_type());
+        }
+        Ok(SingleRowListArrayBuilder::new(Arc::new(Float64Array::from(sums))).build_list_scalar())
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + size_of_val(self.0.as_slice())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::Float64Array;
 
     fn exact() -> Exact {
         Exact { sum: XsumSmall::new(), is_empty: true }
@@ -172,6 +296,43 @@ mod tests {
         let mut merged = exact();
         merged.merge_batch(&[state]).unwrap();
         assert_eq!(value(&mut merged).map(f64::to_bits), Some(0.0_f64.to_bits()));
+    }
+
+    #[test]
+    fn sums_are_rounded_to_the_nearest() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..10_000 {
+            let mut any = || ((random.i64(..) >> random.u32(10..62)) as f64) * 2_f64.powi(random.i32(0..50));
+            let numbers = [any(), any(), any()];
+            let whole: i128 = numbers.iter().map(|number| *number as i128).sum();
+            let mut sum = exact();
+            sum.update_batch(&[Arc::new(Float64Array::from(numbers.to_vec()))]).unwrap();
+            assert_eq!(value(&mut sum), Some(whole as f64), "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_of_each_element_with_each_and_as_exact() {
+        let rows = [([1.0, 1e16], [3.0, 1.0, 0.5]), ([1.0, -1e16], [4.0, 1.0, 0.25]), ([2.0, 0.1], [0.0, 1.0, 10.0])];
+        let list = |values: &[f64]| -> ArrayRef {
+            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>([Some(values.iter().copied().map(Some))]))
+        };
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+            let mut merged = Products(Vec::new());
+            for row in order {
+                let mut partial = Products(Vec::new());
+                partial.update_batch(&[list(&rows[row].0), list(&rows[row].1)]).unwrap();
+                merged.merge_batch(&[partial.state().unwrap()[0].to_array().unwrap()]).unwrap();
+            }
+            let sums = merged.evaluate().unwrap().to_array().unwrap();
+            let sums = sums.as_list::<i32>().value(0);
+            // 2.5e15 + 1 and -1e16 + 0.1 are where plain addition would lose something.
+            let want = [7.0, 4.0, 20.75, -1e16, 0.1, 2.5e15 + 1.0];
+            assert_eq!(sums.as_primitive::<Float64Type>().values().as_ref(), want, "{order:?}");
+        }
+        let mut uneven = Products(Vec::new());
+        uneven.update_batch(&[list(&[1.0]), list(&[1.0])]).unwrap();
+        assert!(uneven.update_batch(&[list(&[1.0]), list(&[1.0, 2.0])]).is_err());
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod rollup;
 mod rows;
 mod s3;
 pub mod schedule;
+mod series;
 mod session;
 mod snapshot;
 pub mod store;
@@ -379,7 +380,7 @@ impl Engine {
                 let look_ahead = plan.look_ahead.as_ref().and_then(|days| days.record.as_ref());
                 report::register_facts(self, &session, records.iter().chain(look_ahead)).await?;
                 parameters = session::parameters(&self.config, Some(&report::reported(&plan, &records)));
-                for model in self.models.windows()?.concat().into_iter().filter(|_| !records.is_empty()) {
+                for (model, _) in self.models.windows()?.into_iter().filter(|_| !records.is_empty()) {
                     let view = session::plan_model(&session, model, &parameters).await?.into_view();
                     session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
                 }

@@ -157,33 +157,26 @@ impl Models {
         self.0.get(name).ok_or_else(|| Error::Input(format!("there is no model sql/{name}.sql")))
     }
 
-    /// The models of the windows, each in a group after the groups of those that it reads.
+    /// The models of the windows, each after those that it reads, with the names of these.
     ///
     /// # Errors
     /// [`Error::Input`] for models that read each other.
-    pub(crate) fn windows(&self) -> Result<Vec<Vec<&Model>>> {
-        let mut left: Vec<&Model> = self.layer("windows").collect();
-        let mut groups = Vec::new();
-        while !left.is_empty() {
-            let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-            for model in &left {
-                let reads = |other: &Model| {
-                    let tables = model.references()?;
-                    Ok(tables.iter().any(|table| {
-                        table.schema() == Some("windows") && other.name == format!("windows/{}", table.table())
-                    }))
-                };
-                let waits = left.iter().map(|other| reads(other)).collect::<Result<Vec<bool>>>()?.contains(&true);
-                if waits { waiting.push(*model) } else { ready.push(*model) }
-            }
-            if ready.is_empty() {
-                let names: Vec<&str> = waiting.iter().map(|model| model.name.as_str()).collect();
-                return Err(Error::Input(format!("{} read each other in a circle", names.join(" and "))));
-            }
-            groups.push(ready);
-            left = waiting;
+    pub(crate) fn windows(&self) -> Result<Vec<(&Model, Vec<String>)>> {
+        let mut waiting = Vec::new();
+        for model in self.layer("windows") {
+            let tables = model.references()?.into_iter().filter(|table| table.schema() == Some("windows"));
+            waiting.push((model, tables.map(|table| format!("windows/{}", table.table())).collect::<Vec<_>>()));
         }
-        Ok(groups)
+        let mut ordered: Vec<(&Model, Vec<String>)> = Vec::new();
+        while !waiting.is_empty() {
+            let is_there = |name: &String| ordered.iter().any(|(model, _)| model.name == *name);
+            let Some(next) = waiting.iter().position(|(_, reads)| reads.iter().all(is_there)) else {
+                let names: Vec<&str> = waiting.iter().map(|(model, _)| model.name.as_str()).collect();
+                return Err(Error::Input(format!("{} read each other in a circle", names.join(" and "))));
+            };
+            ordered.push(waiting.remove(next));
+        }
+        Ok(ordered)
     }
 
     /// The models that published numbers are made with: all but the checks.

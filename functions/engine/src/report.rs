@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::prelude::SessionContext;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
@@ -174,28 +175,37 @@ pub(crate) async fn session(
 /// Makes the tables of `sql/windows` as of the reported month, once for all measures that read them.
 async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext, run_id: &str) -> Result<()> {
     let parameters = session::parameters(&engine.config, Some(reported));
-    for group in engine.models.windows()? {
-        let file = format!("period={}/{run_id}.parquet", reported.period);
-        let made: Vec<_> = group.into_iter().map(|model| window(engine, session, model, &parameters, &file)).collect();
-        futures::stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let file = format!("period={}/{run_id}.parquet", reported.period);
+    let mut waiting = engine.models.windows()?;
+    let mut making = FuturesUnordered::new();
+    let mut made = HashSet::new();
+    loop {
+        while making.len() < AT_ONCE
+            && let Some(next) = waiting.iter().position(|(_, reads)| reads.iter().all(|name| made.contains(name)))
+        {
+            making.push(window(engine, session, waiting.remove(next).0, &parameters, &file));
+        }
+        match making.next().await {
+            Some(model) => made.insert(model?.name.clone()),
+            None => return Ok(()),
+        };
     }
-    Ok(())
 }
 
-async fn window(
+async fn window<'a>(
     engine: &Engine,
     session: &SessionContext,
-    model: &Model,
+    model: &'a Model,
     parameters: &Parameters,
     file: &str,
-) -> Result<()> {
+) -> Result<&'a Model> {
     let started = Instant::now();
     let table = Facts::collect(model, session::plan_model(session, model, parameters).await?).await?;
     let name = model.name.trim_start_matches("windows/");
     let table = table.put(engine, format!("facts/windows/{name}/{file}")).await?;
     register_objects(engine, session, "windows", name, [&table]).await?;
     tracing::debug!("{} made in {:.2?}", model.name, started.elapsed());
-    Ok(())
+    Ok(model)
 }
 
 /// Registers `facts.*` over the months' objects.

@@ -59,6 +59,17 @@ impl Rows {
         Ok(column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row)))
     }
 
+    /// A list of floating-point numbers; empty where it is null.
+    pub(crate) fn numbers(&self, name: &str, row: usize) -> Result<Vec<f64>> {
+        let column = self.column(name, &DataType::new_list(DataType::Float64, true))?;
+        let column = column.as_list::<i32>();
+        Ok(if column.is_valid(row) {
+            column.value(row).as_primitive::<Float64Type>().values().to_vec()
+        } else {
+            Vec::new()
+        })
+    }
+
     /// An exact amount; 0 where it is null, as a sum over no rows.
     pub(crate) fn money(&self, name: &str, row: usize) -> Result<Money> {
         let column = self.column(name, &DataType::Decimal128(38, 4))?;

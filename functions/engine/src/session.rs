@@ -20,11 +20,12 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::config::Config;
 use crate::contract::{self, SOURCES, Source};
 use crate::error::{Context, Result};
-use crate::exact_sum::exact_sum;
+use crate::exact_sum::{exact_products, exact_sum};
 use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
+use crate::series::{monthly_series, series_gap, series_sum};
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -63,7 +64,12 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
-    session.register_udaf(exact_sum());
+    for aggregate in [exact_sum(), exact_products(), monthly_series()] {
+        session.register_udaf(aggregate);
+    }
+    for function in [series_sum(), series_gap()] {
+        session.register_udf(function);
+    }
     let catalog = session.catalog("datafusion").expect("the default catalog");
     for schema in ["raw", "audit", "staging", "facts", "windows", "roi"] {
         catalog
@@ -129,6 +135,7 @@ pub(crate) fn parameters(config: &Config, reported: Option<&Reported>) -> Parame
         ("currency", ScalarValue::from(config.currency.as_str())),
         ("default_margin_rate", rate(config.method.default_margin_rate)),
         ("winsor_quantile", rate(config.method.winsor_quantile)),
+        ("inactivity_months", ScalarValue::from(config.method.inactivity_months)),
         ("ces_higher_is_better", ScalarValue::from(ces_higher_is_better)),
     ];
     if let Some(Reported { period, history_from, known_until }) = reported {

@@ -10,8 +10,10 @@
 //! * an undefined statistic is an [`Undefined`], never 0, 1 or NaN,
 //! * a spread of exactly zero gives no interval: it would claim a certainty that the data cannot give.
 
+pub mod lifetime_value;
 pub mod proportion;
 pub mod ratio;
+pub mod survival;
 
 /// The 97.5 % quantile of the standard normal distribution.
 pub const NORMAL_975: f64 = 1.959_963_984_540_054;
@@ -60,6 +62,28 @@ impl Estimate {
         };
         let half_width = t.inverse_cdf(0.975) * se;
         Self { value, se: Some(se), df: Some(df), lo: Some(value - half_width), hi: Some(value + half_width), p: None }
+    }
+
+    /// A value with a symmetric interval from the normal distribution; without a positive, finite `se` there is none.
+    fn normal(value: f64, se: f64) -> Self {
+        if !(se.is_finite() && se > 0.0) {
+            return Self::census(value);
+        }
+        let half_width = NORMAL_975 * se;
+        Self { se: Some(se), lo: Some(value - half_width), hi: Some(value + half_width), ..Self::census(value) }
+    }
+
+    /// The sum of independent estimates, each times its weight, with a normal interval. One without an error counts as known.
+    ///
+    /// ```
+    /// let [one, other] = [(1.0, 3.0), (10.0, 4.0)].map(|(value, se)| stats::Estimate { se: Some(se), ..stats::Estimate::census(value) });
+    /// let difference = stats::Estimate::weighted_sum(&[(1.0, other), (-1.0, one)]);
+    /// assert_eq!((difference.value, difference.se), (9.0, Some(5.0)));
+    /// ```
+    pub fn weighted_sum(parts: &[(f64, Self)]) -> Self {
+        let value = parts.iter().map(|(weight, part)| weight * part.value).sum();
+        let variance: f64 = parts.iter().map(|(weight, part)| (weight * part.se.unwrap_or(0.0)).powi(2)).sum();
+        Self::normal(value, variance.sqrt())
     }
 
     /// The same with the two-sided p-value of "the value is zero".

@@ -97,6 +97,18 @@ impl ScoreSums {
         })
     }
 
+    /// The sums over the customers of both; nobody is in both.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            customers: self.customers + other.customers,
+            score: self.score + other.score,
+            responses: self.responses + other.responses,
+            score_squares: self.score_squares + other.score_squares,
+            score_responses: self.score_responses + other.score_responses,
+            responses_squares: self.responses_squares + other.responses_squares,
+        }
+    }
+
     fn check_size(&self) -> Result<(), Undefined> {
         const LIMIT: i64 = 1 << 40;
         if self.responses >= LIMIT || self.score.abs() >= LIMIT {

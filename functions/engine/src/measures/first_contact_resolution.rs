@@ -13,7 +13,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         Ok::<_, crate::Error>(row.of(sums.integer("responses")?, sums.integer("customers")?))
     };
     let plain = wilson(sums.count("score")?, sums.count("responses")?);
-    let clustered = wilson_clustered(&sums.scores()?).map(|(share, _)| share);
+    let clustered = wilson_clustered(&sums.scores("customers")?).map(|(share, _)| share);
     Ok(vec![
         scope.needs(3, row("wilson")?.statistic(plain, scope.guard(PROPORTION))?),
         scope.needs(3, row("wilson_cluster")?.statistic(clustered, scope.guard(PROPORTION))?),

@@ -19,7 +19,7 @@ const METRICS: [(&str, Option<&str>); 6] = [
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (metric, score) in METRICS {
-        let scores = sums.of(metric)?.scores()?;
+        let scores = sums.of(metric)?.scores("customers")?;
         let row = |metric, unit| {
             let row = Row::new("kpi", metric, unit, "wilson").window("T3M").of(scores.responses, scores.customers);
             Row { score, ..row }

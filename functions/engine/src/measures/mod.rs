@@ -21,6 +21,7 @@ mod retention;
 mod revenue;
 mod revenue_reconciliation;
 mod revenue_retention;
+mod survival;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -31,7 +32,7 @@ use futures::StreamExt;
 use stats::ratio::{RatioSums, ScoreSums};
 
 use crate::Engine;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Guard, Row, Status};
 use crate::report::AT_ONCE;
 use crate::rows::{Money, Rows};
@@ -96,11 +97,15 @@ const MEASURES: &[Measure] = &[
         &["sales", "control_totals"],
         revenue_reconciliation::finish,
     ),
-    measure("lifetime_value", &["interactions", "customers"], BOTH, lifetime_value::finish),
+    measure("lifetime_value", INTERACTIONS, BOTH, lifetime_value::finish),
+    measure("survival", INTERACTIONS, BOTH, survival::finish),
 ];
 
 /// The flag of money that differs from finance's ledger by more than the tolerance.
 pub(crate) const NOT_RECONCILED: &str = "not_reconciled";
+
+/// The flag of a window that is short beside the time between two orders: who has not bought yet counts as gone.
+const WINDOW_QUESTIONED: &str = "window_questioned";
 
 /// Runs every measure on the session's facts.
 pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionContext) -> Result<Vec<Row>> {
@@ -109,6 +114,7 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         guards: engine.config.guards,
         annual_discount_rate: engine.config.method.annual_discount_rate,
         ledger_tolerance: engine.config.method.ledger_tolerance,
+        inactivity_months: engine.config.method.inactivity_months,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
     let names: Vec<String> = MEASURES.iter().map(|measure| format!("measures/{}", measure.name)).collect();
@@ -166,11 +172,17 @@ pub(crate) struct Scope {
     guards: bool,
     annual_discount_rate: f64,
     ledger_tolerance: f64,
+    inactivity_months: i32,
 }
 
 impl Scope {
     fn guard(&self, guard: Guard) -> Option<Guard> {
         self.guards.then_some(guard)
+    }
+
+    /// The smallest sample that is shown, where guards are on.
+    fn least(&self, sample: u64) -> u64 {
+        if self.guards { sample } else { 1 }
     }
 
     /// The row, or its status if it looks further back than history goes.
@@ -202,9 +214,18 @@ impl Sums<'_> {
 
     /// The rows of the segment, where a measure has several.
     fn each(&self) -> Result<Vec<Self>> {
+        self.where_segment(|segment| segment == self.segment)
+    }
+
+    /// The rows of the segment, or those of all segments for everybody, where a measure has no sums of everybody.
+    fn of_segments(&self) -> Result<Vec<Self>> {
+        self.where_segment(|segment| self.segment == ALL || segment == self.segment)
+    }
+
+    fn where_segment(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Self>> {
         let mut found = Vec::new();
         for row in 0..self.rows.len() {
-            if self.rows.text("segment", row)?.as_ref() == Some(&self.segment) {
+            if self.rows.text("segment", row)?.as_deref().is_some_and(&wanted) {
                 found.push(Self { rows: self.rows, row: Some(row), segment: self.segment.clone() });
             }
         }
@@ -229,9 +250,9 @@ impl Sums<'_> {
     }
 
     /// What `proportion::wilson_clustered` and the like need, in columns of these names.
-    fn scores(&self) -> Result<ScoreSums> {
+    fn scores(&self, customers: &str) -> Result<ScoreSums> {
         Ok(ScoreSums {
-            customers: self.integer("customers")?,
+            customers: self.integer(customers)?,
             score: self.integer("score")?,
             responses: self.integer("responses")?,
             score_squares: self.integer("score_squares")?,
@@ -252,5 +273,18 @@ impl Sums<'_> {
 
     fn number(&self, name: &str) -> Result<f64> {
         Ok(self.row.map_or(Ok(None), |row| self.rows.number(name, row))?.unwrap_or(0.0))
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        self.row.map_or(Ok(Vec::new()), |row| self.rows.numbers(name, row))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        self.row.map_or(Ok(None), |row| self.rows.text(name, row))
+    }
+
+    /// A value that the measure's SQL cannot give.
+    fn unknown(&self, column: &str) -> Error {
+        Error::Audit(format!("the sums of {} have a row whose column `{column}` says nothing known", self.segment))
     }
 }

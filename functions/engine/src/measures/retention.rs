@@ -2,12 +2,9 @@
 
 use stats::proportion::{complement, wilson};
 
-use super::{Scope, Sums};
+use super::{Scope, Sums, WINDOW_QUESTIONED};
 use crate::error::Result;
 use crate::estimates::{PROPORTION, Row};
-
-/// The flag of a window that is short beside the time between two orders: who has not bought yet counts as gone.
-const WINDOW_QUESTIONED: &str = "window_questioned";
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let (base, retained) = (sums.count("base")?, sums.count("retained")?);

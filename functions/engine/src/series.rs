@@ -1,0 +1,359 @@
+//! A customer's months as one list: `monthly_series(position, value)` makes it, `series_sum(series, first, last)` adds up a
+//! part, `series_gap(series, length)` finds where it falls silent.
+//!
+//! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
+//! go over all rows again. Positions count from 0; a position without a row holds 0, and so does whatever is beyond the end.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::common::{ScalarValue, exec_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// Two centuries of months: a larger position is a mistake, and would only ask for memory.
+const POSITIONS: i64 = 2_400;
+
+/// The aggregate `monthly_series`, of whole positions and doubles. A position outside 0..2400 and a second value for a
+/// position are errors; rows whose position or value is null are left out.
+pub(crate) fn monthly_series() -> AggregateUDF {
+    AggregateUDF::new_from_impl(MonthlySeries {
+        signature: Signature::exact(vec![DataType::Int64, DataType::Float64], Volatility::Immutable),
+    })
+}
+
+/// The function `series_sum(series, first, last)`: the elements from position `first` to `last`, both counted, added in this
+/// order.
+pub(crate) fn series_sum() -> ScalarUDF {
+    let signature = Signature::any(3, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Sum, signature })
+}
+
+/// The function `series_gap(series, length)`: the first position from which `length` elements in a row are 0.
+pub(crate) fn series_gap() -> ScalarUDF {
+    let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Gap, signature })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Sum,
+    Gap,
+}
+
+/// A function of a series and whole numbers.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SeriesFunction {
+    kind: Kind,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for SeriesFunction {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Sum => "series_sum",
+            Kind::Gap => "series_gap",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        // A parameter has no type yet when a model is planned.
+        let is_number = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
+        if types[0] != series_type() || !types[1..].iter().all(is_number) {
+            return exec_err!("{} takes a series and whole numbers, not {types:?}", self.name());
+        }
+        Ok(match self.kind {
+            Kind::Sum => DataType::Float64,
+            Kind::Gap => DataType::Int64,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let series = arrays[0].as_list::<i32>();
+        let numbers = arrays[1..].iter().map(|array| cast(array, &DataType::Int64));
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        let number = |at: usize, row: usize| numbers[at].as_primitive::<Int64Type>().value(row);
+        let known = |row: usize| arrays.iter().all(|array| array.is_valid(row));
+        let of = |row: usize| series.value(row).as_primitive::<Float64Type>().values().clone();
+        let rows = 0..series.len();
+        Ok(ColumnarValue::Array(match self.kind {
+            Kind::Sum => {
+                let sums = rows.map(|row| known(row).then(|| sum(&of(row), number(0, row), number(1, row))));
+                Arc::new(sums.collect::<Float64Array>())
+            }
+            Kind::Gap => {
+                let gaps = rows.map(|row| known(row).then(|| gap(&of(row), number(0, row))));
+                Arc::new(gaps.collect::<Int64Array>())
+            }
+        }))
+    }
+}
+
+fn sum(series: &[f64], first: i64, last: i64) -> f64 {
+    let at = |position: i64| usize::try_from(position).unwrap_or(0).min(series.len());
+    let part = series.get(at(first)..at(last.saturating_add(1))).unwrap_or_default();
+    part.iter().fold(0.0, |sum, value| sum + value)
+}
+
+fn gap(series: &[f64], length: i64) -> i64 {
+    let mut start = 0;
+    for (at, value) in (0..).zip(series) {
+        if at - start >= length {
+            break;
+        }
+        if *value != 0.0 {
+            start = at + 1;
+        }
+    }
+    start
+}
+
+fn series_type() -> DataType {
+    DataType::new_list(DataType::Float64, true)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct MonthlySeries {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for MonthlySeries {
+    fn name(&self) -> &'static str {
+        "monthly_series"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(series_type())
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let list = |name: &str, data_type| {
+            let item = Field::new_list_field(data_type, true);
+            Arc::new(Field::new_list(format!("{}[{name}]", args.name), item, true))
+        };
+        Ok(vec![list("positions", DataType::Int64), list("values", DataType::Float64)])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(OneSeries(AllSeries { groups: vec![Vec::new()], bytes: 0 })))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(AllSeries::default()))
+    }
+}
+
+/// A series a group; what is not there yet is `None`.
+#[derive(Debug, Clone, Default)]
+struct AllSeries {
+    groups: Vec<Vec<Option<f64>>>,
+    /// What the groups take.
+    bytes: usize,
+}
+
+impl AllSeries {
+    fn resize(&mut self, total: usize) {
+        self.bytes += total.saturating_sub(self.groups.len()) * size_of::<Vec<Option<f64>>>();
+        self.groups.resize(total, Vec::new());
+    }
+
+    fn take(&mut self, emit: EmitTo) -> Vec<Vec<Option<f64>>> {
+        let taken = emit.take_needed(&mut self.groups);
+        self.bytes = self.groups.iter().map(|series| size_of_val(series) + size_of_val(series.as_slice())).sum();
+        taken
+    }
+
+    fn put(&mut self, group: usize, positions: &Int64Array, values: &Float64Array, row: usize) -> Result<()> {
+        if positions.is_null(row) || values.is_null(row) {
+            return Ok(());
+        }
+        let (position, value) = (positions.value(row), values.value(row));
+        if !(0..POSITIONS).contains(&position) {
+            return exec_err!("monthly_series: position {position} is not one of 0 to {}", POSITIONS - 1);
+        }
+        let (series, position) = (&mut self.groups[group], usize::try_from(position).unwrap_or_default());
+        if series.len() <= position {
+            let capacity = series.capacity();
+            series.resize(position + 1, None);
+            self.bytes += (series.capacity() - capacity) * size_of::<Option<f64>>();
+        }
+        match series[position].replace(value) {
+            Some(_) => exec_err!("monthly_series: two values for position {position}; group them first"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl GroupsAccumulator for AllSeries {
+    fn update_batch(
+        &mut self,
+        arrays: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.resize(total);
+        let (positions, values) = (arrays[0].as_primitive(), arrays[1].as_primitive());
+        let wanted = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        let mut rows = groups.iter().enumerate().filter(|(row, _)| wanted(*row));
+        rows.try_for_each(|(row, group)| self.put(*group, positions, values, row))
+    }
+
+    fn merge_batch(&mut self, arrays: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.resize(total);
+        let (positions, values) = (arrays[0].as_list::<i32>(), arrays[1].as_list::<i32>());
+        for (row, group) in groups.iter().enumerate() {
+            let (positions, values) = (positions.value(row), values.value(row));
+            for at in 0..positions.len() {
+                self.put(*group, positions.as_primitive(), values.as_primitive(), at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let groups = self.take(emit);
+        let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
+        let values: Float64Array = groups.iter().flatten().map(|value| Some(value.unwrap_or(0.0))).collect();
+        Ok(list(DataType::Float64, lengths, Arc::new(values)))
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        let groups = self.take(emit);
+        let lengths = OffsetBuffer::from_lengths(groups.iter().map(|series| series.iter().flatten().count()));
+        let there =
+            || groups.iter().flat_map(|series| series.iter().enumerate()).filter_map(|(at, v)| Some((at, (*v)?)));
+        let positions: Int64Array = there().map(|(position, _)| Some(position as i64)).collect();
+        let values: Float64Array = there().map(|(_, value)| Some(value)).collect();
+        Ok(vec![
+            list(DataType::Int64, lengths.clone(), Arc::new(positions)),
+            list(DataType::Float64, lengths, Arc::new(values)),
+        ])
+    }
+
+    fn convert_to_state(&self, arrays: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut rows = Self::default();
+        let groups: Vec<usize> = (0..arrays[0].len()).collect();
+        rows.update_batch(arrays, &groups, filter, groups.len())?;
+        rows.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.bytes
+    }
+}
+
+fn list(item: DataType, lengths: OffsetBuffer<i32>, values: ArrayRef) -> ArrayRef {
+    Arc::new(ListArray::new(Arc::new(Field::new_list_field(item, true)), lengths, values, None))
+}
+
+/// The series of everything.
+#[derive(Debug)]
+struct OneSeries(AllSeries);
+
+impl Accumulator for OneSeries {
+    fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(arrays, &vec![0; arrays[0].len()], None, 1)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.merge_batch(states, &vec![0; states[0].len()], 1)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let state = self.0.clone().state(EmitTo::All)?;
+        state.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        ScalarValue::try_from_array(&self.0.clone().evaluate(EmitTo::All)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        GroupsAccumulator::size(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::assert_batches_eq;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::*;
+
+    fn session(partitions: usize) -> SessionContext {
+        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
+        session.register_udaf(monthly_series());
+        session.register_udf(series_sum());
+        session.register_udf(series_gap());
+        session
+    }
+
+    #[tokio::test]
+    async fn months_are_gathered_and_missing_ones_are_zero() {
+        let sql = "select customer, monthly_series(month, value) filter (where value <> 9) as series
+            from (values ('a', 3, 1.5), ('b', 0, 2.0), ('a', 0, -1.0), ('a', 5, 9.0), ('c', 1, 9.0), ('d', 1, null))
+                as months (customer, month, value)
+            group by customer order by customer";
+        for partitions in [1, 3] {
+            let found = session(partitions).sql(sql).await.unwrap().collect().await.unwrap();
+            assert_batches_eq!(
+                [
+                    "+----------+-----------------------+",
+                    "| customer | series                |",
+                    "+----------+-----------------------+",
+                    "| a        | [-1.0, 0.0, 0.0, 1.5] |",
+                    "| b        | [2.0]                 |",
+                    "| c        | []                    |",
+                    "| d        | []                    |",
+                    "+----------+-----------------------+",
+                ],
+                &found
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_are_added_and_gaps_found() {
+        let sql = "select series_sum(series, 1, 2), series_sum(series, -5, 99), series_sum(series, 3, 2),
+                series_gap(series, 1), series_gap(series, 2), series_gap(series, 3)
+            from (select monthly_series(month, value) as series
+                from (values (0, 1.0), (2, 4.0), (5, 8.0)) as months (month, value)) as made";
+        let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
+        let values: Vec<String> = found[0]
+            .columns()
+            .iter()
+            .map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap())
+            .collect();
+        assert_eq!(values, ["4.0", "13.0", "0.0", "1", "3", "6"]);
+    }
+
+    #[tokio::test]
+    async fn a_month_twice_or_out_of_range_is_refused() {
+        for (months, message) in [("(1, 1.0), (1, 2.0)", "two values"), ("(-1, 1.0)", "not one of 0")] {
+            let sql = format!("select monthly_series(month, value) from (values {months}) as months (month, value)");
+            let error = session(1).sql(&sql).await.unwrap().collect().await.unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}
