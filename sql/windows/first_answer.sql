@@ -48,13 +48,11 @@ followed as (
         sum(nps_sum) filter (where months_after = 0) as nps_sum,
         sum(nps_responses) filter (where months_after = 0) as nps_responses,
         coalesce(sum(revenue) filter (where months_after < 0), 0) as spend_before,
-        monthly_series(months_after - 1, cast(net_value as double))
-            filter (where months_after between 1 and 12) as net_value,
-        monthly_series(months_after - 1, cast(net_value_raw as double))
-            filter (where months_after between 1 and 12) as net_value_raw,
+        monthly_series(case when months_after between 1 and 12 then months_after - 1 end, net_value) as net_value,
+        monthly_series(case when months_after between 1 and 12 then months_after - 1 end, net_value_raw)
+            as net_value_raw,
         series_gap(
-            monthly_series(months_after - 1, cast(positive_lines as double)) filter (where months_after > 0),
-            $inactivity_months
+            monthly_series(case when months_after > 0 then months_after - 1 end, positive_lines), $inactivity_months
         ) + 1 as silent_after,
     from around
     group by customer_id, segment, month

@@ -32,6 +32,8 @@ pub enum Status {
     Suppressed,
     /// The statistic is not defined for these sums.
     Degenerate,
+    /// What is asked about is a combination of what is held equal.
+    Collinear,
     /// The lake lacks the source that it needs.
     NotApplicable,
 }
@@ -45,6 +47,7 @@ impl Status {
             Self::InsufficientHistory => "insufficient_history",
             Self::Suppressed => "suppressed",
             Self::Degenerate => "degenerate",
+            Self::Collinear => "collinear",
             Self::NotApplicable => "not_applicable",
         }
     }
@@ -83,6 +86,9 @@ pub struct Row {
     /// The number and its uncertainty; `None` unless the status is `ok`.
     #[serde(flatten, serialize_with = "estimate")]
     pub estimate: Option<Estimate>,
+    /// The false discovery rate at which the p-value would count, within its family of tests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub q: Option<f64>,
     /// The same number to the last decimal, where it is an exact amount of money.
     #[serde(rename = "amount", skip_serializing_if = "Option::is_none")]
     pub exact: Option<Money>,
@@ -146,6 +152,7 @@ impl Row {
             n: None,
             customers: None,
             estimate: None,
+            q: None,
             exact: None,
             unit,
             method,
@@ -193,7 +200,7 @@ impl Row {
 
     /// Says why there is no number; what would have been said beside it goes too.
     pub(crate) fn without(self, status: Status) -> Self {
-        Self { status, estimate: None, exact: None, flags: Vec::new(), ..self }
+        Self { status, estimate: None, q: None, exact: None, flags: Vec::new(), ..self }
     }
 
     /// A count or amount of everything.
@@ -214,6 +221,7 @@ impl Row {
         let estimate = match result {
             Ok(estimate) => estimate,
             Err(Undefined::EmptyBase) => return Ok(self.without(Status::InsufficientN)),
+            Err(Undefined::Collinear) => return Ok(self.without(Status::Collinear)),
             Err(Undefined::NegativeBase) => return Ok(self.without(Status::Degenerate)),
             Err(error @ Undefined::Impossible(_)) => {
                 return Err(Error::Audit(format!("{} of {}: {error}", self.metric, self.segment)));
@@ -309,7 +317,7 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
         ("lo", number(&|estimate| estimate.lo), true),
         ("hi", number(&|estimate| estimate.hi), true),
         ("p", number(&|estimate| estimate.p), true),
-        ("q", number(&|_| None), true),
+        ("q", Arc::new(rows.iter().map(|row| row.q).collect::<Float64Array>()), true),
         ("unit", always(|row| row.unit), false),
         ("method", always(|row| row.method), false),
         ("grade", always(|row| row.grade), false),

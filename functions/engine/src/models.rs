@@ -75,7 +75,9 @@ impl Model {
             "staging" => schema == "raw",
             "facts" => schema == "staging" && matches!(table, "interactions" | "sales"),
             "windows" => matches!(schema, "facts" | "windows") || schema == "staging" && is_dimension(table),
-            "measures" => matches!(schema, "facts" | "windows") || schema == "staging" && is_dimension(table),
+            "measures" => {
+                matches!(schema, "facts" | "windows" | "fitted") || schema == "staging" && is_dimension(table)
+            }
             _ => true,
         };
         for table in self.references()? {

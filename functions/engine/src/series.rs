@@ -24,9 +24,7 @@ const POSITIONS: i64 = 2_400;
 /// The aggregate `monthly_series`, of whole positions and doubles. A position outside 0..2400 and a second value for a
 /// position are errors; rows whose position or value is null are left out.
 pub(crate) fn monthly_series() -> AggregateUDF {
-    AggregateUDF::new_from_impl(MonthlySeries {
-        signature: Signature::exact(vec![DataType::Int64, DataType::Float64], Volatility::Immutable),
-    })
+    AggregateUDF::new_from_impl(MonthlySeries { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
 /// The function `series_sum(series, first, last)`: the elements from position `first` to `last`, both counted, added in this
@@ -142,6 +140,18 @@ impl AggregateUDFImpl for MonthlySeries {
         Ok(series_type())
     }
 
+    /// Counts and money become doubles by themselves.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [position, value]
+                if (position.is_integer() || position.is_null()) && (value.is_numeric() || value.is_null()) =>
+            {
+                Ok(vec![DataType::Int64, DataType::Float64])
+            }
+            _ => exec_err!("monthly_series takes a position and a number, not {types:?}"),
+        }
+    }
+
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         let list = |name: &str, data_type| {
             let item = Field::new_list_field(data_type, true);
@@ -151,7 +161,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneSeries(AllSeries { groups: vec![Vec::new()], bytes: 0 })))
+        Ok(Box::new(OneSeries(AllSeries { groups: vec![Vec::new()], ..AllSeries::default() })))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -163,21 +173,26 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 }
 
-/// A series a group; what is not there yet is `None`.
+/// A series a group.
 #[derive(Debug, Clone, Default)]
 struct AllSeries {
-    groups: Vec<Vec<Option<f64>>>,
+    groups: Vec<Vec<f64>>,
+    /// Elements of the longest series so far: another is likely to become as long.
+    longest: usize,
     /// What the groups take.
     bytes: usize,
 }
 
+/// What holds the place of a value that is not there yet: no value is like it.
+const NOT_YET: f64 = f64::NAN;
+
 impl AllSeries {
     fn resize(&mut self, total: usize) {
-        self.bytes += total.saturating_sub(self.groups.len()) * size_of::<Vec<Option<f64>>>();
+        self.bytes += total.saturating_sub(self.groups.len()) * size_of::<Vec<f64>>();
         self.groups.resize(total, Vec::new());
     }
 
-    fn take(&mut self, emit: EmitTo) -> Vec<Vec<Option<f64>>> {
+    fn take(&mut self, emit: EmitTo) -> Vec<Vec<f64>> {
         let taken = emit.take_needed(&mut self.groups);
         self.bytes = self.groups.iter().map(|series| size_of_val(series) + size_of_val(series.as_slice())).sum();
         taken
@@ -191,16 +206,21 @@ impl AllSeries {
         if !(0..POSITIONS).contains(&position) {
             return exec_err!("monthly_series: position {position} is not one of 0 to {}", POSITIONS - 1);
         }
+        if !value.is_finite() {
+            return exec_err!("monthly_series: {value} is not a number that can be added");
+        }
         let (series, position) = (&mut self.groups[group], usize::try_from(position).unwrap_or_default());
+        self.longest = self.longest.max(position + 1);
         if series.len() <= position {
             let capacity = series.capacity();
-            series.resize(position + 1, None);
-            self.bytes += (series.capacity() - capacity) * size_of::<Option<f64>>();
+            series.reserve_exact(self.longest - series.len());
+            series.resize(position + 1, NOT_YET);
+            self.bytes += (series.capacity() - capacity) * size_of::<f64>();
         }
-        match series[position].replace(value) {
-            Some(_) => exec_err!("monthly_series: two values for position {position}; group them first"),
-            None => Ok(()),
+        if !std::mem::replace(&mut series[position], value).is_nan() {
+            return exec_err!("monthly_series: two values for position {position}; group them first");
         }
+        Ok(())
     }
 }
 
@@ -234,17 +254,18 @@ impl GroupsAccumulator for AllSeries {
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let groups = self.take(emit);
         let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
-        let values: Float64Array = groups.iter().flatten().map(|value| Some(value.unwrap_or(0.0))).collect();
+        let values: Float64Array =
+            groups.iter().flatten().map(|value| Some(if value.is_nan() { 0.0 } else { *value })).collect();
         Ok(list(DataType::Float64, lengths, Arc::new(values)))
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = self.take(emit);
-        let lengths = OffsetBuffer::from_lengths(groups.iter().map(|series| series.iter().flatten().count()));
-        let there =
-            || groups.iter().flat_map(|series| series.iter().enumerate()).filter_map(|(at, v)| Some((at, (*v)?)));
-        let positions: Int64Array = there().map(|(position, _)| Some(position as i64)).collect();
-        let values: Float64Array = there().map(|(_, value)| Some(value)).collect();
+        let there = |series: &Vec<f64>| series.iter().filter(|value| !value.is_nan()).count();
+        let lengths = OffsetBuffer::from_lengths(groups.iter().map(there));
+        let known = || groups.iter().flat_map(|series| (0_i64..).zip(series)).filter(|(_, value)| !value.is_nan());
+        let positions: Int64Array = known().map(|(position, _)| Some(position)).collect();
+        let values: Float64Array = known().map(|(_, value)| Some(*value)).collect();
         Ok(vec![
             list(DataType::Int64, lengths.clone(), Arc::new(positions)),
             list(DataType::Float64, lengths, Arc::new(values)),

@@ -71,7 +71,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");
-    for schema in ["raw", "audit", "staging", "facts", "windows", "roi"] {
+    for schema in ["raw", "audit", "staging", "facts", "windows", "fitted", "roi"] {
         catalog
             .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
             .expect("the default catalog takes schemas");

@@ -13,6 +13,7 @@
 pub mod lifetime_value;
 pub mod proportion;
 pub mod ratio;
+pub mod regression;
 pub mod survival;
 
 /// The 97.5 % quantile of the standard normal distribution.
@@ -116,6 +117,9 @@ pub enum Undefined {
     /// The base is negative, as where refunds exceed sales: a ratio to it has no meaning.
     #[error("the base is negative")]
     NegativeBase,
+    /// A number in focus, or one that is controlled for, is a combination of the other columns.
+    #[error("a column of the model is a combination of the others")]
+    Collinear,
     /// The sums contradict each other, as a share above one: a defect upstream, not a property of the data.
     #[error("the sums are not possible: {0}")]
     Impossible(&'static str),

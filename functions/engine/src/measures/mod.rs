@@ -2,6 +2,7 @@
 //! finishes them with `stats`.
 
 mod acquisition_to_retention_cost;
+mod association;
 mod average_order_value;
 mod bridge;
 mod conversion;
@@ -23,13 +24,17 @@ mod revenue_reconciliation;
 mod revenue_retention;
 mod survival;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
+use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use stats::ratio::{RatioSums, ScoreSums};
+use stats::regression::benjamini_hochberg;
 
 use crate::Engine;
 use crate::error::{Context, Error, Result};
@@ -39,6 +44,7 @@ use crate::rows::{Money, Rows};
 use crate::session::{self, Parameters, Reported};
 
 type Finish = fn(&Scope, &Sums) -> Result<Vec<Row>>;
+type Fit = fn(&Rows) -> Result<RecordBatch>;
 
 /// A measure.
 struct Measure {
@@ -48,6 +54,9 @@ struct Measure {
     needs: &'static [&'static str],
     /// The sources whose rows can move it, beside customers, who say the segment.
     reads: &'static [&'static str],
+    /// What is fitted to the sums: the table `fitted.<name>`, from which `sql/measures/<name>_errors.sql` makes those that the
+    /// errors need.
+    fit: Option<Fit>,
     finish: Finish,
 }
 
@@ -57,7 +66,7 @@ const fn measure(
     reads: &'static [&'static str],
     finish: Finish,
 ) -> Measure {
-    Measure { name, needs, reads, finish }
+    Measure { name, needs, reads, fit: None, finish }
 }
 
 const SALES: &[&str] = &["sales"];
@@ -99,6 +108,7 @@ const MEASURES: &[Measure] = &[
     ),
     measure("lifetime_value", INTERACTIONS, BOTH, lifetime_value::finish),
     measure("survival", INTERACTIONS, BOTH, survival::finish),
+    Measure { fit: Some(association::fitted), ..measure("association", BOTH, BOTH, association::finish) },
 ];
 
 /// The flag of money that differs from finance's ledger by more than the tolerance.
@@ -117,20 +127,19 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         inactivity_months: engine.config.method.inactivity_months,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
-    let names: Vec<String> = MEASURES.iter().map(|measure| format!("measures/{}", measure.name)).collect();
-    let mut sums =
-        futures::stream::iter(names).map(|name| summed(engine, session, name, parameters.clone())).buffered(AT_ONCE);
+    let measures = MEASURES.iter().map(|measure| both_sums(engine, session, measure, &parameters));
+    let mut sums = futures::stream::iter(measures.collect::<Vec<_>>()).buffered(AT_ONCE);
     let segments = segments(session).await?;
     let mut rows = Vec::new();
     for Measure { needs, reads, finish, .. } in MEASURES {
-        let sums = sums.next().await.expect("one for each measure")?;
+        let (sums, errors) = sums.next().await.expect("one for each measure")?;
         let applicable = needs.iter().all(|source| engine.config.lake.contains_key(*source));
         let mut segments = segments.clone();
         for row in 0..sums.len() {
             segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
         }
         for (segment, row) in segments {
-            let sums = &Sums { rows: &sums, row, segment };
+            let sums = &Sums { rows: &sums, errors: errors.as_ref(), row, segment };
             let reads = [*reads, &["customers"]].concat();
             let finished = finish(&scope, sums)?.into_iter();
             let finished = finished.map(|row| row.segment(&sums.segment).reads(reads.clone()));
@@ -139,7 +148,23 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
             );
         }
     }
+    drill_down(&mut rows);
     Ok(rows)
+}
+
+/// One statistic over all segments is a family of tests.
+fn drill_down(rows: &mut [Row]) {
+    let mut families: HashMap<_, Vec<(&mut Row, f64)>> = HashMap::new();
+    for row in rows.iter_mut().filter(|row| row.segment != ALL) {
+        if let Some(p) = row.estimate.and_then(|estimate| estimate.p) {
+            let name = (row.section, row.metric, row.window, row.score, row.outcome, row.band, row.lag, row.method);
+            families.entry(name).or_default().push((row, p));
+        }
+    }
+    for family in families.into_values() {
+        let q = benjamini_hochberg(&family.iter().map(|(_, p)| *p).collect::<Vec<_>>());
+        family.into_iter().zip(q).for_each(|((row, _), q)| row.q = Some(q));
+    }
 }
 
 /// Every segment with a customer, and everybody: a measure says of each whether it has a number.
@@ -154,11 +179,27 @@ async fn segments(session: &SessionContext) -> Result<BTreeMap<String, Option<us
     Ok(segments)
 }
 
-/// The sums of a measure, all segments.
-async fn summed(engine: &Engine, session: &SessionContext, name: String, parameters: Parameters) -> Result<Rows> {
+/// The sums of a measure, all segments, and those that its errors need.
+async fn both_sums(
+    engine: &Engine,
+    session: &SessionContext,
+    measure: &Measure,
+    parameters: &Parameters,
+) -> Result<(Rows, Option<Rows>)> {
+    let sums = summed(engine, session, &format!("measures/{}", measure.name), parameters).await?;
+    let Some(fit) = measure.fit else { return Ok((sums, None)) };
+    let fitted = fit(&sums)?;
+    let fitted =
+        MemTable::try_new(fitted.schema(), vec![vec![fitted]]).context(|| format!("fitted.{}", measure.name))?;
+    session::register(session, "fitted", measure.name, Arc::new(fitted))?;
+    let errors = summed(engine, session, &format!("measures/{}_errors", measure.name), parameters).await?;
+    Ok((sums, Some(errors)))
+}
+
+async fn summed(engine: &Engine, session: &SessionContext, name: &str, parameters: &Parameters) -> Result<Rows> {
     let started = Instant::now();
-    let model = engine.models.get(&name)?;
-    let planned = session::plan_model(session, model, &parameters).await?;
+    let model = engine.models.get(name)?;
+    let planned = session::plan_model(session, model, parameters).await?;
     let sums = Rows::collect(planned).await.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
     tracing::debug!("{name} summed in {:.2?}", started.elapsed());
     Ok(sums)
@@ -195,6 +236,7 @@ impl Scope {
 #[derive(Debug)]
 pub(crate) struct Sums<'a> {
     rows: &'a Rows,
+    errors: Option<&'a Rows>,
     row: Option<usize>,
     segment: String,
 }
@@ -226,7 +268,7 @@ impl Sums<'_> {
         let mut found = Vec::new();
         for row in 0..self.rows.len() {
             if self.rows.text("segment", row)?.as_deref().is_some_and(&wanted) {
-                found.push(Self { rows: self.rows, row: Some(row), segment: self.segment.clone() });
+                found.push(Self { row: Some(row), segment: self.segment.clone(), ..*self });
             }
         }
         Ok(found)
@@ -241,12 +283,25 @@ impl Sums<'_> {
                 row = Some(at);
             }
         }
-        Ok(Self { rows: self.rows, row, segment: self.segment.clone() })
+        Ok(Self { row, segment: self.segment.clone(), ..*self })
     }
 
     /// The same of everybody.
     fn of_all(&self, metric: &str) -> Result<Self> {
-        Self { rows: self.rows, row: None, segment: ALL.to_owned() }.of(metric)
+        Self { row: None, segment: ALL.to_owned(), ..*self }.of(metric)
+    }
+
+    /// The sums that the segment's errors need, where a column has this value.
+    fn errors_where(&self, column: &str, value: &str) -> Result<Option<Self>> {
+        let Some(errors) = self.errors else { return Ok(None) };
+        for row in 0..errors.len() {
+            if errors.text(column, row)?.as_deref() == Some(value)
+                && errors.text("segment", row)?.as_ref() == Some(&self.segment)
+            {
+                return Ok(Some(Self { rows: errors, errors: None, row: Some(row), segment: self.segment.clone() }));
+            }
+        }
+        Ok(None)
     }
 
     /// What `proportion::wilson_clustered` and the like need, in columns of these names.

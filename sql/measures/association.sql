@@ -1,0 +1,53 @@
+-- How scores go with what customers spend and cost later: sums for the regression of each outcome on the score, with earlier
+-- spend, segment, tenure and month held equal (functions/stats/src/regression.rs). Of the list 1, spend before, score each
+-- element with each of that list and the outcomes revenue 0 to 6 months later, placebo, active and service cost; score and
+-- spend are less their means, so that nothing is lost in the subtraction.
+-- grain: score, segment, tenure_band, month
+with scored as (
+    select 'nps' as score, nps as x, *
+    from windows.answer_month
+    where nps is not null
+    union all
+    select 'csat' as score, csat as x, *
+    from windows.answer_month
+    where csat is not null
+    union all
+    select 'ces' as score, ces as x, *
+    from windows.answer_month
+    where ces is not null
+),
+means as (
+    select score, exact_sum(x) / count(*) as x, exact_sum(spend_before) / count(*) as spend_before
+    from scored
+    group by score
+),
+centred as (
+    select
+        scored.score,
+        scored.segment,
+        scored.tenure_band,
+        scored.month,
+        means.x as mean_score,
+        means.spend_before as mean_spend_before,
+        [1.0, scored.spend_before - means.spend_before, scored.x - means.x] as numbers,
+        [
+            1.0, scored.spend_before - means.spend_before, scored.x - means.x,
+            revenue_0, revenue_1, revenue_2, revenue_3, revenue_4, revenue_5, revenue_6,
+            placebo, active_6m, service_cost_6m
+        ] as numbers_and_outcomes,
+    from means
+    inner join scored on scored.score = means.score
+)
+select
+    score,
+    segment,
+    tenure_band,
+    month,
+    mean_score,
+    mean_spend_before,
+    (select max(cap) from windows.cap where outcome = 'revenue') as revenue_cap,
+    (select max(cap) from windows.cap where outcome = 'service_cost') as service_cost_cap,
+    exact_products(numbers, numbers_and_outcomes) as products,
+from centred
+group by score, segment, tenure_band, month, mean_score, mean_spend_before
+order by score, segment, tenure_band, month

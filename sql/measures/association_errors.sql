@@ -1,0 +1,143 @@
+-- What each customer adds to the errors of the slopes of measures/association: what the score leaves unexplained times what
+-- the outcome does, after all that is held equal, summed over the customer's months. Of these the sums of products over
+-- customers (of the list revenue 0 to 6 months later, placebo, active, service cost each element with each), and over rows the
+-- sums of squares (of the same, with the mean of revenue 1 to 6 months later and its excess over the placebo last). Money is in
+-- units of its cap: a decimal then holds it, whatever the currency, and decimals add up in any order. The coefficients are in
+-- fitted.association, which functions/engine/src/measures/association.rs makes of the first sums: a row for each cell, once with
+-- the coefficients of everybody and once with those of its segment, the scope.
+-- grain: score, segment
+with scored as (
+    select 'nps' as score, nps as x, *
+    from windows.answer_month
+    where nps is not null
+    union all
+    select 'csat' as score, csat as x, *
+    from windows.answer_month
+    where csat is not null
+    union all
+    select 'ces' as score, ces as x, *
+    from windows.answer_month
+    where ces is not null
+),
+residuals as (
+    select
+        fit.score,
+        fit.scope as segment,
+        scored.customer_id,
+        x - fit.score_prior * spend_before - fit.score_fitted as score_residual,
+        (revenue_0 - fit.revenue_0_slope * x - fit.revenue_0_prior * spend_before - fit.revenue_0_fitted) / fit.revenue_unit as revenue_0,
+        (revenue_1 - fit.revenue_1_slope * x - fit.revenue_1_prior * spend_before - fit.revenue_1_fitted) / fit.revenue_unit as revenue_1,
+        (revenue_2 - fit.revenue_2_slope * x - fit.revenue_2_prior * spend_before - fit.revenue_2_fitted) / fit.revenue_unit as revenue_2,
+        (revenue_3 - fit.revenue_3_slope * x - fit.revenue_3_prior * spend_before - fit.revenue_3_fitted) / fit.revenue_unit as revenue_3,
+        (revenue_4 - fit.revenue_4_slope * x - fit.revenue_4_prior * spend_before - fit.revenue_4_fitted) / fit.revenue_unit as revenue_4,
+        (revenue_5 - fit.revenue_5_slope * x - fit.revenue_5_prior * spend_before - fit.revenue_5_fitted) / fit.revenue_unit as revenue_5,
+        (revenue_6 - fit.revenue_6_slope * x - fit.revenue_6_prior * spend_before - fit.revenue_6_fitted) / fit.revenue_unit as revenue_6,
+        (placebo - fit.placebo_slope * x - fit.placebo_prior * spend_before - fit.placebo_fitted) / fit.revenue_unit as placebo,
+        (active_6m - fit.active_6m_slope * x - fit.active_6m_prior * spend_before - fit.active_6m_fitted) as active_6m,
+        (service_cost_6m - fit.service_cost_6m_slope * x - fit.service_cost_6m_prior * spend_before - fit.service_cost_6m_fitted) / fit.service_cost_unit as service_cost_6m,
+    from fitted.association as fit
+    inner join scored
+        on
+            scored.score = fit.score
+            and scored.segment = fit.segment
+            and scored.tenure_band = fit.tenure_band
+            and scored.month = fit.month
+),
+parts as (
+    select
+        score,
+        segment,
+        customer_id,
+        score_residual * revenue_0 as revenue_0,
+        score_residual * revenue_1 as revenue_1,
+        score_residual * revenue_2 as revenue_2,
+        score_residual * revenue_3 as revenue_3,
+        score_residual * revenue_4 as revenue_4,
+        score_residual * revenue_5 as revenue_5,
+        score_residual * revenue_6 as revenue_6,
+        score_residual * placebo as placebo,
+        score_residual * active_6m as active_6m,
+        score_residual * service_cost_6m as service_cost_6m,
+    from residuals
+),
+summed as (
+    select
+        *,
+        (revenue_1 + revenue_2 + revenue_3 + revenue_4 + revenue_5 + revenue_6) / 6 as revenue_6m,
+        (revenue_1 + revenue_2 + revenue_3 + revenue_4 + revenue_5 + revenue_6) / 6 - placebo as excess,
+    from parts
+),
+customers as (
+    select
+        score,
+        segment,
+        customer_id,
+        count(*) as answers,
+        sum(cast(revenue_0 as decimal(38, 28))) as revenue_0,
+        sum(cast(revenue_1 as decimal(38, 28))) as revenue_1,
+        sum(cast(revenue_2 as decimal(38, 28))) as revenue_2,
+        sum(cast(revenue_3 as decimal(38, 28))) as revenue_3,
+        sum(cast(revenue_4 as decimal(38, 28))) as revenue_4,
+        sum(cast(revenue_5 as decimal(38, 28))) as revenue_5,
+        sum(cast(revenue_6 as decimal(38, 28))) as revenue_6,
+        sum(cast(placebo as decimal(38, 28))) as placebo,
+        sum(cast(active_6m as decimal(38, 28))) as active_6m,
+        sum(cast(service_cost_6m as decimal(38, 28))) as service_cost_6m,
+        sum(cast(revenue_0 * revenue_0 as decimal(38, 28))) as revenue_0_squares,
+        sum(cast(revenue_1 * revenue_1 as decimal(38, 28))) as revenue_1_squares,
+        sum(cast(revenue_2 * revenue_2 as decimal(38, 28))) as revenue_2_squares,
+        sum(cast(revenue_3 * revenue_3 as decimal(38, 28))) as revenue_3_squares,
+        sum(cast(revenue_4 * revenue_4 as decimal(38, 28))) as revenue_4_squares,
+        sum(cast(revenue_5 * revenue_5 as decimal(38, 28))) as revenue_5_squares,
+        sum(cast(revenue_6 * revenue_6 as decimal(38, 28))) as revenue_6_squares,
+        sum(cast(placebo * placebo as decimal(38, 28))) as placebo_squares,
+        sum(cast(active_6m * active_6m as decimal(38, 28))) as active_6m_squares,
+        sum(cast(service_cost_6m * service_cost_6m as decimal(38, 28))) as service_cost_6m_squares,
+        sum(cast(revenue_6m * revenue_6m as decimal(38, 28))) as revenue_6m_squares,
+        sum(cast(excess * excess as decimal(38, 28))) as excess_squares,
+    from summed
+    group by score, segment, customer_id
+),
+listed as (
+    select
+        score,
+        segment,
+        answers,
+        [
+            cast(revenue_0 as double),
+            cast(revenue_1 as double),
+            cast(revenue_2 as double),
+            cast(revenue_3 as double),
+            cast(revenue_4 as double),
+            cast(revenue_5 as double),
+            cast(revenue_6 as double),
+            cast(placebo as double),
+            cast(active_6m as double),
+            cast(service_cost_6m as double)
+        ] as parts,
+        [
+            cast(revenue_0_squares as double),
+            cast(revenue_1_squares as double),
+            cast(revenue_2_squares as double),
+            cast(revenue_3_squares as double),
+            cast(revenue_4_squares as double),
+            cast(revenue_5_squares as double),
+            cast(revenue_6_squares as double),
+            cast(placebo_squares as double),
+            cast(active_6m_squares as double),
+            cast(service_cost_6m_squares as double),
+            cast(revenue_6m_squares as double),
+            cast(excess_squares as double)
+        ] as squares,
+    from customers
+)
+select
+    score,
+    segment,
+    count(*) as customers,
+    sum(answers) as answers,
+    exact_products(parts, parts) as products,
+    exact_products([1.0], squares) as squares,
+from listed
+group by score, segment
+order by score, segment
