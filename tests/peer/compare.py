@@ -750,6 +750,8 @@ def compare(comparison, cxroi, seed, folder):
     call(cxroi, "run", "--config", folder / "cxroi.toml", "--period", "2024-12")
     engine = second_engine(folder, parameters)
     for file in [*models("facts"), *models("windows"), *models("measures")]:
+        if file.stem.endswith("_errors"):
+            continue  # reads what a run fitted to the sums; tests/golden holds the errors against statsmodels
         layer = file.parent.name
         grain = re.search(r"^-- grain: (.+)$", file.read_text(), re.MULTILINE)[1].split(", ")
         if layer == "measures":

@@ -222,7 +222,7 @@ impl Row {
             Ok(estimate) => estimate,
             Err(Undefined::EmptyBase) => return Ok(self.without(Status::InsufficientN)),
             Err(Undefined::Collinear) => return Ok(self.without(Status::Collinear)),
-            Err(Undefined::NegativeBase) => return Ok(self.without(Status::Degenerate)),
+            Err(Undefined::NegativeBase | Undefined::NoSpread) => return Ok(self.without(Status::Degenerate)),
             Err(error @ Undefined::Impossible(_)) => {
                 return Err(Error::Audit(format!("{} of {}: {error}", self.metric, self.segment)));
             }

@@ -10,6 +10,7 @@
 //! * an undefined statistic is an [`Undefined`], never 0, 1 or NaN,
 //! * a spread of exactly zero gives no interval: it would claim a certainty that the data cannot give.
 
+pub mod correlation;
 pub mod lifetime_value;
 pub mod proportion;
 pub mod ratio;
@@ -114,6 +115,9 @@ pub enum Undefined {
     /// There is nothing to divide by: no rows, or a base that sums to zero.
     #[error("the base is empty or sums to zero")]
     EmptyBase,
+    /// A number is the same for all.
+    #[error("there is no spread")]
+    NoSpread,
     /// The base is negative, as where refunds exceed sales: a ratio to it has no meaning.
     #[error("the base is negative")]
     NegativeBase,

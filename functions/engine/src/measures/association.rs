@@ -10,12 +10,11 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray}
 use stats::Undefined;
 use stats::regression::{Cell, Fit, Shape, benjamini_hochberg, fit};
 
-use super::{Scope, Sums};
+use super::{SCORES, Scope, Sums};
 use crate::error::{Context, Result};
 use crate::estimates::{ALL, Row, Status};
 use crate::rows::Rows;
 
-const SCORES: [&str; 3] = ["nps", "csat", "ces"];
 /// The outcomes in the order of the sums: revenue after so many months, and those that are not by lag.
 const LAGS: usize = 7;
 const OUTCOMES: usize = 10;

@@ -4,6 +4,7 @@
 mod acquisition_to_retention_cost;
 mod association;
 mod average_order_value;
+mod band_means;
 mod bridge;
 mod conversion;
 mod coverage;
@@ -15,6 +16,7 @@ mod interaction_shares;
 mod lifetime_value;
 mod multi_category_rate;
 mod nps;
+mod rank_correlation;
 mod repeat_rate;
 mod response_rate;
 mod retained_revenue;
@@ -109,7 +111,12 @@ const MEASURES: &[Measure] = &[
     measure("lifetime_value", INTERACTIONS, BOTH, lifetime_value::finish),
     measure("survival", INTERACTIONS, BOTH, survival::finish),
     Measure { fit: Some(association::fitted), ..measure("association", BOTH, BOTH, association::finish) },
+    measure("band_means", BOTH, BOTH, band_means::finish),
+    measure("rank_correlation", BOTH, BOTH, rank_correlation::finish),
 ];
+
+/// The scores that customers give.
+const SCORES: [&str; 3] = ["nps", "csat", "ces"];
 
 /// The flag of money that differs from finance's ledger by more than the tolerance.
 pub(crate) const NOT_RECONCILED: &str = "not_reconciled";
@@ -327,7 +334,11 @@ impl Sums<'_> {
     }
 
     fn number(&self, name: &str) -> Result<f64> {
-        Ok(self.row.map_or(Ok(None), |row| self.rows.number(name, row))?.unwrap_or(0.0))
+        Ok(self.number_or_null(name)?.unwrap_or(0.0))
+    }
+
+    fn number_or_null(&self, name: &str) -> Result<Option<f64>> {
+        self.row.map_or(Ok(None), |row| self.rows.number(name, row))
     }
 
     fn numbers(&self, name: &str) -> Result<Vec<f64>> {
