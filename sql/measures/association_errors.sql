@@ -2,9 +2,9 @@
 -- the outcome does, after all that is held equal, summed over the customer's months. Of these the sums of products over
 -- customers (of the list revenue 0 to 6 months later, placebo, active, service cost each element with each), and over rows the
 -- sums of squares (of the same, with the mean of revenue 1 to 6 months later and its excess over the placebo last). Money is in
--- units of its cap: a decimal then holds it, whatever the currency, and decimals add up in any order. The coefficients are in
--- fitted.association, which functions/engine/src/measures/association.rs makes of the first sums: a row for each cell, once with
--- the coefficients of everybody and once with those of its segment, the scope.
+-- units of its cap: whole hundred-trillionths of it then hold it, whatever the currency, and add up in any order. The
+-- coefficients are in fitted.association, which functions/engine/src/measures/association.rs makes of the first sums: a row for
+-- each cell, once with the coefficients of everybody and once with those of its segment, the scope.
 -- grain: score, segment
 with scored as (
     select 'nps' as score, nps as x, *
@@ -73,28 +73,28 @@ customers as (
         segment,
         customer_id,
         count(*) as answers,
-        sum(cast(revenue_0 as decimal(38, 28))) as revenue_0,
-        sum(cast(revenue_1 as decimal(38, 28))) as revenue_1,
-        sum(cast(revenue_2 as decimal(38, 28))) as revenue_2,
-        sum(cast(revenue_3 as decimal(38, 28))) as revenue_3,
-        sum(cast(revenue_4 as decimal(38, 28))) as revenue_4,
-        sum(cast(revenue_5 as decimal(38, 28))) as revenue_5,
-        sum(cast(revenue_6 as decimal(38, 28))) as revenue_6,
-        sum(cast(placebo as decimal(38, 28))) as placebo,
-        sum(cast(active_6m as decimal(38, 28))) as active_6m,
-        sum(cast(service_cost_6m as decimal(38, 28))) as service_cost_6m,
-        sum(cast(revenue_0 * revenue_0 as decimal(38, 28))) as revenue_0_squares,
-        sum(cast(revenue_1 * revenue_1 as decimal(38, 28))) as revenue_1_squares,
-        sum(cast(revenue_2 * revenue_2 as decimal(38, 28))) as revenue_2_squares,
-        sum(cast(revenue_3 * revenue_3 as decimal(38, 28))) as revenue_3_squares,
-        sum(cast(revenue_4 * revenue_4 as decimal(38, 28))) as revenue_4_squares,
-        sum(cast(revenue_5 * revenue_5 as decimal(38, 28))) as revenue_5_squares,
-        sum(cast(revenue_6 * revenue_6 as decimal(38, 28))) as revenue_6_squares,
-        sum(cast(placebo * placebo as decimal(38, 28))) as placebo_squares,
-        sum(cast(active_6m * active_6m as decimal(38, 28))) as active_6m_squares,
-        sum(cast(service_cost_6m * service_cost_6m as decimal(38, 28))) as service_cost_6m_squares,
-        sum(cast(revenue_6m * revenue_6m as decimal(38, 28))) as revenue_6m_squares,
-        sum(cast(excess * excess as decimal(38, 28))) as excess_squares,
+        sum(cast(round(revenue_0 * 1e14) as bigint)) as revenue_0,
+        sum(cast(round(revenue_1 * 1e14) as bigint)) as revenue_1,
+        sum(cast(round(revenue_2 * 1e14) as bigint)) as revenue_2,
+        sum(cast(round(revenue_3 * 1e14) as bigint)) as revenue_3,
+        sum(cast(round(revenue_4 * 1e14) as bigint)) as revenue_4,
+        sum(cast(round(revenue_5 * 1e14) as bigint)) as revenue_5,
+        sum(cast(round(revenue_6 * 1e14) as bigint)) as revenue_6,
+        sum(cast(round(placebo * 1e14) as bigint)) as placebo,
+        sum(cast(round(active_6m * 1e14) as bigint)) as active_6m,
+        sum(cast(round(service_cost_6m * 1e14) as bigint)) as service_cost_6m,
+        sum(cast(round(revenue_0 * revenue_0 * 1e12) as bigint)) as revenue_0_squares,
+        sum(cast(round(revenue_1 * revenue_1 * 1e12) as bigint)) as revenue_1_squares,
+        sum(cast(round(revenue_2 * revenue_2 * 1e12) as bigint)) as revenue_2_squares,
+        sum(cast(round(revenue_3 * revenue_3 * 1e12) as bigint)) as revenue_3_squares,
+        sum(cast(round(revenue_4 * revenue_4 * 1e12) as bigint)) as revenue_4_squares,
+        sum(cast(round(revenue_5 * revenue_5 * 1e12) as bigint)) as revenue_5_squares,
+        sum(cast(round(revenue_6 * revenue_6 * 1e12) as bigint)) as revenue_6_squares,
+        sum(cast(round(placebo * placebo * 1e12) as bigint)) as placebo_squares,
+        sum(cast(round(active_6m * active_6m * 1e12) as bigint)) as active_6m_squares,
+        sum(cast(round(service_cost_6m * service_cost_6m * 1e12) as bigint)) as service_cost_6m_squares,
+        sum(cast(round(revenue_6m * revenue_6m * 1e12) as bigint)) as revenue_6m_squares,
+        sum(cast(round(excess * excess * 1e12) as bigint)) as excess_squares,
     from summed
     group by score, segment, customer_id
 ),
@@ -104,30 +104,30 @@ listed as (
         segment,
         answers,
         [
-            cast(revenue_0 as double),
-            cast(revenue_1 as double),
-            cast(revenue_2 as double),
-            cast(revenue_3 as double),
-            cast(revenue_4 as double),
-            cast(revenue_5 as double),
-            cast(revenue_6 as double),
-            cast(placebo as double),
-            cast(active_6m as double),
-            cast(service_cost_6m as double)
+            cast(revenue_0 as double) / 1e14,
+            cast(revenue_1 as double) / 1e14,
+            cast(revenue_2 as double) / 1e14,
+            cast(revenue_3 as double) / 1e14,
+            cast(revenue_4 as double) / 1e14,
+            cast(revenue_5 as double) / 1e14,
+            cast(revenue_6 as double) / 1e14,
+            cast(placebo as double) / 1e14,
+            cast(active_6m as double) / 1e14,
+            cast(service_cost_6m as double) / 1e14
         ] as parts,
         [
-            cast(revenue_0_squares as double),
-            cast(revenue_1_squares as double),
-            cast(revenue_2_squares as double),
-            cast(revenue_3_squares as double),
-            cast(revenue_4_squares as double),
-            cast(revenue_5_squares as double),
-            cast(revenue_6_squares as double),
-            cast(placebo_squares as double),
-            cast(active_6m_squares as double),
-            cast(service_cost_6m_squares as double),
-            cast(revenue_6m_squares as double),
-            cast(excess_squares as double)
+            cast(revenue_0_squares as double) / 1e12,
+            cast(revenue_1_squares as double) / 1e12,
+            cast(revenue_2_squares as double) / 1e12,
+            cast(revenue_3_squares as double) / 1e12,
+            cast(revenue_4_squares as double) / 1e12,
+            cast(revenue_5_squares as double) / 1e12,
+            cast(revenue_6_squares as double) / 1e12,
+            cast(placebo_squares as double) / 1e12,
+            cast(active_6m_squares as double) / 1e12,
+            cast(service_cost_6m_squares as double) / 1e12,
+            cast(revenue_6m_squares as double) / 1e12,
+            cast(excess_squares as double) / 1e12
         ] as squares,
     from customers
 )

@@ -3,32 +3,18 @@
 -- with each, score and revenue less their means. Bands of NPS are up to 6 and from 9, of CSAT up to 2 and from 4, of CES up to 3
 -- and from 5, the other way round where low effort is a low number.
 -- grain: score, segment, spend_group, band
-with scored as (
-    select 'nps' as score, nps as x, *
+with firsts as (
+    select 'nps' as score, segment, nps as x, spend_before, revenue_6m
     from windows.answer_month
-    where nps is not null
+    where is_first_nps
     union all
-    select 'csat' as score, csat as x, *
+    select 'csat' as score, segment, csat as x, spend_before, revenue_6m
     from windows.answer_month
-    where csat is not null
+    where is_first_csat
     union all
-    select 'ces' as score, ces as x, *
+    select 'ces' as score, segment, ces as x, spend_before, revenue_6m
     from windows.answer_month
-    where ces is not null
-),
-first_months as (
-    select score, customer_id, min(month) as month
-    from scored
-    group by score, customer_id
-),
-firsts as (
-    select scored.score, scored.segment, scored.x, scored.spend_before, scored.revenue_6m
-    from first_months
-    inner join scored
-        on
-            scored.score = first_months.score
-            and scored.customer_id = first_months.customer_id
-            and scored.month = first_months.month
+    where is_first_ces
 ),
 means as (
     select score, exact_sum(x) / count(*) as x, exact_sum(revenue_6m) / count(*) as revenue_6m

@@ -2,32 +2,18 @@
 -- windows.answer_month, of the list 1, rank of the score, rank of the revenue each element with each. Ranks are less their mean;
 -- equal values share the mean of their ranks.
 -- grain: score, segment
-with scored as (
-    select 'nps' as score, nps as x, *
+with firsts as (
+    select 'nps' as score, unnest([segment, '(all)']) as segment, nps as x, revenue_6m
     from windows.answer_month
-    where nps is not null
+    where is_first_nps
     union all
-    select 'csat' as score, csat as x, *
+    select 'csat' as score, unnest([segment, '(all)']) as segment, csat as x, revenue_6m
     from windows.answer_month
-    where csat is not null
+    where is_first_csat
     union all
-    select 'ces' as score, ces as x, *
+    select 'ces' as score, unnest([segment, '(all)']) as segment, ces as x, revenue_6m
     from windows.answer_month
-    where ces is not null
-),
-first_months as (
-    select score, customer_id, min(month) as month
-    from scored
-    group by score, customer_id
-),
-firsts as (
-    select scored.score, unnest([scored.segment, '(all)']) as segment, scored.x, scored.revenue_6m
-    from first_months
-    inner join scored
-        on
-            scored.score = first_months.score
-            and scored.customer_id = first_months.customer_id
-            and scored.month = first_months.month
+    where is_first_ces
 ),
 pairs as (
     select score, segment, x, revenue_6m, count(*) as customers

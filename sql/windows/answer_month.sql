@@ -1,7 +1,8 @@
 -- A customer's months with an answer to a survey, from six months after the customer came and after history began to six before
 -- the reported month, and what the customer spent and cost around them: the one fixed sample of all lags. Scores are means of
 -- the month, money is capped as money for inference is, and a month without a row is 0. Spend before is a month's mean of the
--- three before the answer, the placebo that of the three before these, which no answer can have moved.
+-- three before the answer, the placebo that of the three before these, which no answer can have moved. Of each survey the
+-- customer's first answer is told.
 -- grain: customer_id, month
 with caps as (
     select
@@ -25,6 +26,15 @@ answers as (
         facts.nps_responses + facts.csat_responses + facts.ces_responses > 0
         and facts.month between $history_from + 6 and $as_of - 6
         and customer.acquired_month <= facts.month - 6
+),
+firsts as (
+    select
+        customer_id,
+        min(case when nps is not null then month end) as nps_month,
+        min(case when csat is not null then month end) as csat_month,
+        min(case when ces is not null then month end) as ces_month,
+    from answers
+    group by customer_id
 ),
 series as (
     select
@@ -50,6 +60,9 @@ select
     answers.nps,
     answers.csat,
     answers.ces,
+    answers.month = firsts.nps_month as is_first_nps,
+    answers.month = firsts.csat_month as is_first_csat,
+    answers.month = firsts.ces_month as is_first_ces,
     cast(cast(series_sum(series.revenue, place - 3, place - 1) as decimal(30, 4)) as double) / 3 as spend_before,
     cast(cast(series_sum(series.revenue, place - 6, place - 4) as decimal(30, 4)) as double) / 3 as placebo,
     series_sum(series.revenue, place, place) as revenue_0,
@@ -62,6 +75,7 @@ select
     cast(cast(series_sum(series.revenue, place + 1, place + 6) as decimal(30, 4)) as double) / 6 as revenue_6m,
     case when series_sum(series.order_lines, place + 1, place + 6) > 0 then 1.0 else 0.0 end as active_6m,
     cast(cast(series_sum(series.service_cost, place + 1, place + 6) as decimal(30, 4)) as double) / 6 as service_cost_6m,
-from answers
-inner join series on series.customer_id = answers.customer_id
+from firsts
+inner join series on series.customer_id = firsts.customer_id
+inner join answers on answers.customer_id = series.customer_id
 order by customer_id, month

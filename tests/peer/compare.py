@@ -40,6 +40,9 @@ ROME = ZoneInfo("Europe/Rome")
 AS_OF = 2024 * 12 + 11
 PARAMETERS = {
     "inactivity_months": 3,
+    "nps_expectation": 7.5,
+    "csat_expectation": 3.0,
+    "ces_expectation": 4.0,
     "as_of": AS_OF,
     "currency": "EUR",
     "default_margin_rate": Decimal("0.350000"),

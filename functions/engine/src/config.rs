@@ -57,6 +57,8 @@ pub struct Method {
     pub ledger_tolerance: f64,
     /// Months without an order after which a customer counts as gone.
     pub inactivity_months: i32,
+    /// The answer to each score that a customer expects to give: NPS, CSAT, CES.
+    pub expectations: [f64; 3],
     /// The first month of complete history; the month of the first sale where it is not set.
     pub history_from: Option<Month>,
     /// The zone of timestamps that name none.
@@ -139,6 +141,11 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
         annual_discount_rate: section.between("annual_discount_rate", 0.1, 0.0, 1.0),
         ledger_tolerance: section.between("ledger_tolerance", 0.005, 0.0, 1.0),
         inactivity_months: section.between("inactivity_months", 3, 1, 24),
+        expectations: [
+            section.between("nps_expectation", 7.5, 0.0, 10.0),
+            section.between("csat_expectation", 3.0, 1.0, 5.0),
+            section.between("ces_expectation", 4.0, 1.0, 7.0),
+        ],
         history_from: section.parsed::<Month>("history_from"),
         naive_timezone: section.zone("naive_timezone", chrono_tz::UTC),
         scores: [
@@ -361,7 +368,7 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_not_errors() {
-        let text = "currency = 'EUR'\nlake.sales = 's/'\noutput.url = 'o/'\n[method]\nnps_expectation = 7.5";
+        let text = "currency = 'EUR'\nlake.sales = 's/'\noutput.url = 'o/'\n[privacy]\nmax_share = 0.5";
         assert!(parse(text).is_ok());
     }
 }

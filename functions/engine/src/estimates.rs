@@ -34,6 +34,8 @@ pub enum Status {
     Degenerate,
     /// What is asked about is a combination of what is held equal.
     Collinear,
+    /// Every value is possible.
+    Unbounded,
     /// The lake lacks the source that it needs.
     NotApplicable,
 }
@@ -48,6 +50,7 @@ impl Status {
             Self::Suppressed => "suppressed",
             Self::Degenerate => "degenerate",
             Self::Collinear => "collinear",
+            Self::Unbounded => "unbounded",
             Self::NotApplicable => "not_applicable",
         }
     }
@@ -222,6 +225,7 @@ impl Row {
             Ok(estimate) => estimate,
             Err(Undefined::EmptyBase) => return Ok(self.without(Status::InsufficientN)),
             Err(Undefined::Collinear) => return Ok(self.without(Status::Collinear)),
+            Err(Undefined::Unbounded) => return Ok(self.without(Status::Unbounded)),
             Err(Undefined::NegativeBase | Undefined::NoSpread) => return Ok(self.without(Status::Degenerate)),
             Err(error @ Undefined::Impossible(_)) => {
                 return Err(Error::Audit(format!("{} of {}: {error}", self.metric, self.segment)));

@@ -208,7 +208,7 @@ pub(crate) fn settings(engine: &Engine) -> Value {
         "currency": config.currency, "guards": config.guards, "min_customers": config.min_customers,
         "default_margin_rate": method.default_margin_rate, "winsor_quantile": method.winsor_quantile,
         "annual_discount_rate": method.annual_discount_rate, "ledger_tolerance": method.ledger_tolerance,
-        "inactivity_months": method.inactivity_months,
+        "inactivity_months": method.inactivity_months, "expectations": method.expectations,
         "history_from": method.history_from.map(|month| month.to_string()),
         "ces_higher_is_better": method.scores[2].higher_is_better, "overlay": overlay,
     })

@@ -135,6 +135,9 @@ pub(crate) fn parameters(config: &Config, reported: Option<&Reported>) -> Parame
         ("currency", ScalarValue::from(config.currency.as_str())),
         ("default_margin_rate", rate(config.method.default_margin_rate)),
         ("winsor_quantile", rate(config.method.winsor_quantile)),
+        ("nps_expectation", ScalarValue::from(config.method.expectations[0])),
+        ("csat_expectation", ScalarValue::from(config.method.expectations[1])),
+        ("ces_expectation", ScalarValue::from(config.method.expectations[2])),
         ("inactivity_months", ScalarValue::from(config.method.inactivity_months)),
         ("ces_higher_is_better", ScalarValue::from(ces_higher_is_better)),
     ];

@@ -11,6 +11,7 @@
 //! * a spread of exactly zero gives no interval: it would claim a certainty that the data cannot give.
 
 pub mod correlation;
+pub mod fieller;
 pub mod lifetime_value;
 pub mod proportion;
 pub mod ratio;
@@ -102,6 +103,12 @@ impl Estimate {
         Self { value: self.value * factor, se: scale(self.se), lo: scale(self.lo), hi: scale(self.hi), ..self }
     }
 
+    /// The estimate with the other sign.
+    pub fn negated(self) -> Self {
+        let turn = |number: Option<f64>| number.map(|number| -number);
+        Self { value: -self.value, lo: turn(self.hi), hi: turn(self.lo), ..self }
+    }
+
     /// The estimate moved by a constant, as from a ratio to a growth rate.
     pub fn shifted(self, by: f64) -> Self {
         let shift = |number: Option<f64>| number.map(|number| number + by);
@@ -124,6 +131,9 @@ pub enum Undefined {
     /// A number in focus, or one that is controlled for, is a combination of the other columns.
     #[error("a column of the model is a combination of the others")]
     Collinear,
+    /// Every value is possible: a denominator could be 0.
+    #[error("the ratio has no bounds")]
+    Unbounded,
     /// The sums contradict each other, as a share above one: a defect upstream, not a property of the data.
     #[error("the sums are not possible: {0}")]
     Impossible(&'static str),

@@ -216,6 +216,21 @@ impl Fit {
         of.clone().map(|row| of.clone().map(|column| sum(row, column)).collect()).collect()
     }
 
+    /// The slopes of an outcome, each with its clustered error and p-value, and their covariance; `squares` as for
+    /// [`Fit::clustered`].
+    pub fn clustered_slopes(
+        &self,
+        outcome: usize,
+        squares: &[Vec<f64>],
+        customers: f64,
+    ) -> (Vec<Estimate>, Vec<Vec<f64>>) {
+        let covariance = self.clustered(squares, customers);
+        let slopes = self.slopes.iter().enumerate().map(|(at, slopes)| {
+            Estimate::student(slopes[outcome], covariance[at][at].sqrt(), customers - 1.0).tested()
+        });
+        (slopes.collect(), covariance)
+    }
+
     /// The slope of the one focal number with its clustered error, t of customers − 1 degrees of freedom, and the p-value.
     pub fn clustered_slope(&self, slope: f64, squares: f64, customers: f64) -> Estimate {
         let variance = self.clustered(&[vec![squares]], customers)[0][0];

@@ -3,16 +3,14 @@
 //! The placebo is revenue before the answer, which no answer can have moved: what the score "says" of it, it says through
 //! lasting differences between customers, and the excess over it is what is left.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use stats::Undefined;
-use stats::regression::{Cell, Fit, Shape, benjamini_hochberg, fit};
+use stats::regression::{Fit, Shape, benjamini_hochberg};
 
+use super::panel::{self, Fitted, HISTORY, Panel};
 use super::{SCORES, Scope, Sums};
-use crate::error::{Context, Result};
-use crate::estimates::{ALL, Row, Status};
+use crate::error::Result;
+use crate::estimates::{Row, Status};
 use crate::rows::Rows;
 
 /// The outcomes in the order of the sums: revenue after so many months, and those that are not by lag.
@@ -22,23 +20,6 @@ const PLACEBO: usize = 7;
 const ACTIVE: usize = 8;
 const SERVICE_COST: usize = 9;
 const SHAPE: Shape = Shape { controls: 1, focal: 1, outcomes: OUTCOMES };
-
-/// Customers, and rows a column.
-const CUSTOMERS: i64 = 100;
-const ROWS_A_COLUMN: f64 = 10.0;
-/// Six months before the answer and six after it.
-const HISTORY: i32 = 13;
-
-/// A model of one score, of everybody or of a segment.
-struct Model {
-    fit: Fit,
-    /// Segment, tenure band and month of each cell, and its levels.
-    cells: Vec<((String, i64, i64), Vec<i64>)>,
-    mean_score: f64,
-    mean_spend: f64,
-    /// The units of the errors' sums: the caps.
-    units: [f64; 2],
-}
 
 /// An outcome as a weighted sum of those that the model has.
 struct Outcome {
@@ -71,115 +52,60 @@ fn outcomes() -> Vec<Outcome> {
     all
 }
 
-/// Fits each score, for everybody and for each segment; where that cannot be done there is no row.
-fn models(sums: &Rows) -> Result<BTreeMap<(String, String), Result<Model, Undefined>>> {
-    type Found = (Vec<((String, i64, i64), Vec<f64>)>, [f64; 4]);
-    let mut scopes: BTreeMap<(String, String), Found> = BTreeMap::new();
-    for row in 0..sums.len() {
-        let text = |name| Ok::<_, crate::Error>(sums.text(name, row)?.unwrap_or_default());
-        let number = |name| Ok::<_, crate::Error>(sums.number(name, row)?.unwrap_or_default());
-        let (score, segment) = (text("score")?, text("segment")?);
-        let key = (segment.clone(), sums.integer("tenure_band", row)?, sums.integer("month", row)?);
-        let about = [
-            number("mean_score")?,
-            number("mean_spend_before")?,
-            sums.money("revenue_cap", row)?.to_f64(),
-            sums.money("service_cost_cap", row)?.to_f64(),
-        ];
-        for scope in [ALL.to_owned(), segment] {
-            let (cells, found) = scopes.entry((score.clone(), scope)).or_default();
-            cells.push((key.clone(), sums.numbers("products", row)?));
-            *found = about;
-        }
+/// The name of an outcome's columns.
+fn column(outcome: usize) -> String {
+    match outcome {
+        PLACEBO => "placebo".to_owned(),
+        ACTIVE => "active_6m".to_owned(),
+        SERVICE_COST => "service_cost_6m".to_owned(),
+        lag => format!("revenue_{lag}"),
     }
-    let fitted = |(cells, [mean_score, mean_spend, revenue, service_cost]): Found| {
-        // Of a segment alone all rows have the one level.
-        let segments: Vec<&String> = cells.iter().map(|((segment, ..), _)| segment).collect();
-        let place = |segment: &String| segments.iter().position(|other| *other == segment).unwrap_or(0) as i64;
-        let levels: Vec<Vec<i64>> =
-            cells.iter().map(|((segment, tenure, month), _)| vec![place(segment), *tenure, *month]).collect();
-        let sums = levels.iter().zip(&cells);
-        let sums = sums.map(|(levels, (_, products))| Cell { levels: levels.clone(), products: products.clone() });
-        let fit = fit(&sums.collect::<Vec<_>>(), SHAPE)?;
-        let unit = |cap: f64| if cap > 0.0 { cap } else { 1.0 };
-        let cells = cells.into_iter().map(|(key, _)| key).zip(levels).collect();
-        Ok(Model { fit, cells, mean_score, mean_spend, units: [unit(revenue), unit(service_cost)] })
-    };
-    Ok(scopes.into_iter().map(|(name, found)| (name, fitted(found))).collect())
 }
 
-/// The coefficients that `association_errors` reads, a row for each scope and cell.
+/// The coefficients that `association_errors` reads.
 pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
-    let models = models(sums)?;
-    let models = models.iter().filter_map(|((score, scope), model)| Some((score, scope, model.as_ref().ok()?)));
-    let cells: Vec<_> = models
-        .flat_map(|(score, scope, model)| {
-            model.cells.iter().map(move |(key, levels)| (score, scope, model, key, levels))
-        })
-        .collect();
-    let text = |get: &dyn Fn(usize) -> String| -> ArrayRef {
-        Arc::new((0..cells.len()).map(|at| Some(get(at))).collect::<StringArray>())
-    };
-    let number = |get: &dyn Fn(usize) -> f64| -> ArrayRef {
-        Arc::new((0..cells.len()).map(|at| Some(get(at))).collect::<Float64Array>())
-    };
-    let whole = |get: &dyn Fn(usize) -> i64| -> ArrayRef {
-        Arc::new((0..cells.len()).map(|at| i32::try_from(get(at)).ok()).collect::<Int32Array>())
-    };
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        ("score".to_owned(), text(&|at| cells[at].0.clone())),
-        ("scope".to_owned(), text(&|at| cells[at].1.clone())),
-        ("segment".to_owned(), text(&|at| cells[at].3.0.clone())),
-        ("tenure_band".to_owned(), whole(&|at| cells[at].3.1)),
-        ("month".to_owned(), whole(&|at| cells[at].3.2)),
-        ("revenue_unit".to_owned(), number(&|at| cells[at].2.units[0])),
-        ("service_cost_unit".to_owned(), number(&|at| cells[at].2.units[1])),
-        ("score_prior".to_owned(), number(&|at| cells[at].2.fit.focal_on_control(0)[0])),
-        (
-            "score_fitted".to_owned(),
-            number(&|at| {
-                let (_, _, model, _, levels) = &cells[at];
-                let prior = model.fit.focal_on_control(0)[0];
-                model.fit.of_cell(levels).0[0] + model.mean_score - prior * model.mean_spend
-            }),
-        ),
-    ];
-    for outcome in 0..OUTCOMES {
-        let name = match outcome {
-            PLACEBO => "placebo".to_owned(),
-            ACTIVE => "active_6m".to_owned(),
-            SERVICE_COST => "service_cost_6m".to_owned(),
-            lag => format!("revenue_{lag}"),
-        };
-        columns.extend([
-            (format!("{name}_slope"), number(&|at| cells[at].2.fit.slopes[0][outcome])),
-            (format!("{name}_prior"), number(&|at| cells[at].2.fit.of_control(0)[outcome])),
-            (
-                format!("{name}_fitted"),
-                number(&|at| {
-                    let (_, _, Model { fit, mean_score, mean_spend, .. }, _, levels) = &cells[at];
-                    let centred = fit.slopes[0][outcome] * mean_score + fit.of_control(0)[outcome] * mean_spend;
-                    fit.of_cell(levels).1[outcome] - centred
-                }),
-            ),
-        ]);
+    let columns = ["revenue_unit", "service_cost_unit", "score_prior", "score_fitted"].map(str::to_owned);
+    let of_outcome = |outcome| ["slope", "prior", "fitted"].map(|what| format!("{}_{what}", column(outcome)));
+    let mut fitted = Fitted::new(columns.into_iter().chain((0..OUTCOMES).flat_map(of_outcome)));
+    for (name, panel) in &Panel::all(sums)? {
+        let Ok(fit) = panel.fit(sums, "products", SHAPE)? else { continue };
+        let number = |name| Ok::<_, crate::Error>(sums.number(name, panel.row())?.unwrap_or_default());
+        let (mean_score, mean_spend) = (number("mean_score")?, number("mean_spend_before")?);
+        let units =
+            [panel::unit(sums, "revenue_cap", panel.row())?, panel::unit(sums, "service_cost_cap", panel.row())?];
+        let (score_prior, priors) = (fit.focal_on_control(0)[0], fit.of_control(0));
+        fitted.add(name, panel, |levels| {
+            // The sums were of numbers less their means, the errors are of the numbers as they are.
+            let (score, outcomes) = fit.of_cell(levels);
+            let mut numbers = vec![units[0], units[1], score_prior, score[0] + mean_score - score_prior * mean_spend];
+            for (outcome, fitted) in outcomes.iter().enumerate() {
+                let (slope, prior) = (fit.slopes[0][outcome], priors[outcome]);
+                numbers.extend([slope, prior, fitted - slope * mean_score - prior * mean_spend]);
+            }
+            numbers
+        });
     }
-    RecordBatch::try_from_iter(columns).context(|| "the fitted associations".to_owned())
+    fitted.table()
 }
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
-    let models = models(sums.rows)?;
+    let panels = Panel::all(sums.rows)?;
     let mut rows = Vec::new();
     for score in SCORES {
-        let model = models.get(&(score.to_owned(), sums.segment.clone()));
+        let panel = panels.get(&(score.to_owned(), sums.segment.clone()));
         let errors = sums.errors_where("score", score)?;
-        let found = model.zip(errors);
-        rows.extend(of_score(scope, score, found)?.into_iter().map(|row| scope.needs(HISTORY, row)));
+        rows.extend(of_score(scope, score, sums.rows, panel, errors)?.into_iter().map(|row| scope.needs(HISTORY, row)));
     }
     Ok(rows)
 }
 
-fn of_score(scope: &Scope, score: &'static str, found: Option<(&Result<Model, Undefined>, Sums)>) -> Result<Vec<Row>> {
+fn of_score(
+    scope: &Scope,
+    score: &'static str,
+    sums: &Rows,
+    panel: Option<&Panel>,
+    errors: Option<Sums>,
+) -> Result<Vec<Row>> {
     let row = |outcome: &Outcome, metric, method| {
         let row = Row::new("association", metric, outcome.unit, method).score(score).graded("E");
         Row { outcome: Some(outcome.name), lag: outcome.lag, ..row }
@@ -190,15 +116,17 @@ fn of_score(scope: &Scope, score: &'static str, found: Option<(&Result<Model, Un
         let rows = rows.flat_map(|(metric, method)| all.iter().map(move |outcome| row(outcome, metric, method)));
         rows.map(|row| row.without(status)).collect::<Vec<_>>()
     };
-    let (model, errors) = match &found {
-        Some((Ok(model), errors)) => (model, errors),
-        Some((Err(Undefined::Collinear), _)) => return Ok(without(Status::Collinear)),
-        _ => return Ok(without(Status::InsufficientN)),
+    let Some(panel) = panel else { return Ok(without(Status::InsufficientN)) };
+    let fit: Fit = match panel.fit(sums, "products", SHAPE)? {
+        Ok(fit) => fit,
+        Err(Undefined::Collinear) => return Ok(without(Status::Collinear)),
+        Err(_) => return Ok(without(Status::InsufficientN)),
     };
-    let Model { fit, units: [revenue, service_cost], .. } = model;
+    let Some(errors) = errors else { return Ok(without(Status::InsufficientN)) };
+    let revenue = panel::unit(sums, "revenue_cap", panel.row())?;
+    let service_cost = panel::unit(sums, "service_cost_cap", panel.row())?;
     let (customers, answers) = (errors.integer("customers")?, errors.integer("answers")?);
-    let too_few = scope.guards && (customers < CUSTOMERS || fit.rows < ROWS_A_COLUMN * fit.columns as f64);
-    if too_few || fit.rows <= fit.rank as f64 || customers < 2 {
+    if !panel::is_large(scope.guards, &fit, customers) {
         return Ok(without(Status::InsufficientN).into_iter().map(|row| row.of(answers, customers)).collect());
     }
     let (products, squares) = (errors.numbers("products")?, errors.numbers("squares")?);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use stats::correlation::{PairSums, mean};
 use stats::{Estimate, Undefined};
 
+use super::panel::HISTORY;
 use super::{SCORES, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{ALL, BANDS, Row, Status};
@@ -13,8 +14,7 @@ use crate::estimates::{ALL, BANDS, Row, Status};
 /// Customers of each band, and of a correlation.
 const BAND: f64 = 30.0;
 const CORRELATION: f64 = 50.0;
-/// Six months before the answer and six after it.
-const HISTORY: i32 = 13;
+
 /// Below this share of customers in strata with all bands, a standardised mean is not about everybody.
 const COVERAGE: f64 = 0.8;
 /// The contrasts: their name, the band with the weight 1, and the one with −1.

@@ -3,6 +3,7 @@
 
 mod acquisition_to_retention_cost;
 mod association;
+mod asymmetry;
 mod average_order_value;
 mod band_means;
 mod bridge;
@@ -16,6 +17,7 @@ mod interaction_shares;
 mod lifetime_value;
 mod multi_category_rate;
 mod nps;
+mod panel;
 mod rank_correlation;
 mod repeat_rate;
 mod response_rate;
@@ -111,6 +113,7 @@ const MEASURES: &[Measure] = &[
     measure("lifetime_value", INTERACTIONS, BOTH, lifetime_value::finish),
     measure("survival", INTERACTIONS, BOTH, survival::finish),
     Measure { fit: Some(association::fitted), ..measure("association", BOTH, BOTH, association::finish) },
+    Measure { fit: Some(asymmetry::fitted), ..measure("asymmetry", BOTH, BOTH, asymmetry::finish) },
     measure("band_means", BOTH, BOTH, band_means::finish),
     measure("rank_correlation", BOTH, BOTH, rank_correlation::finish),
 ];

@@ -2,14 +2,13 @@
 
 use stats::correlation::PairSums;
 
+use super::panel::HISTORY;
 use super::{SCORES, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{Row, Status};
 
 /// Customers.
 const CORRELATION: f64 = 50.0;
-/// Six months before the answer and six after it.
-const HISTORY: i32 = 13;
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let mut rows = Vec::new();

@@ -1,0 +1,131 @@
+//! What the regressions share: the cells of segment, tenure and month, fitted once for everybody and once for each segment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
+use stats::Undefined;
+use stats::regression::{Cell, Fit, Shape, fit};
+
+use crate::error::{Context, Result};
+use crate::estimates::ALL;
+use crate::rows::{Money, Rows};
+
+/// Customers, and rows a column, below which a regression is not shown.
+const CUSTOMERS: i64 = 100;
+const ROWS_A_COLUMN: f64 = 10.0;
+/// Six months before the answer and six after it.
+pub(super) const HISTORY: i32 = 13;
+
+/// Segment, tenure band and month of cells, each with its row of the sums.
+type Cells = Vec<((String, i64, i64), usize)>;
+
+/// The cells of one score, of everybody or of a segment.
+pub(super) struct Panel {
+    cells: Cells,
+    /// The levels of each cell; a segment alone has one level of segment.
+    levels: Vec<Vec<i64>>,
+}
+
+impl Panel {
+    /// The panels of the sums, by score and scope.
+    pub(super) fn all(sums: &Rows) -> Result<BTreeMap<(String, String), Self>> {
+        let mut panels: BTreeMap<(String, String), Cells> = BTreeMap::new();
+        for row in 0..sums.len() {
+            let text = |name| Ok::<_, crate::Error>(sums.text(name, row)?.unwrap_or_default());
+            let (score, segment) = (text("score")?, text("segment")?);
+            let key = (segment.clone(), sums.integer("tenure_band", row)?, sums.integer("month", row)?);
+            for scope in [ALL.to_owned(), segment] {
+                panels.entry((score.clone(), scope)).or_default().push((key.clone(), row));
+            }
+        }
+        let panel = |cells: Cells| {
+            let mut segments: Vec<&String> = cells.iter().map(|((segment, ..), _)| segment).collect();
+            segments.dedup();
+            let place = |segment: &String| segments.iter().position(|other| *other == segment).unwrap_or(0) as i64;
+            let levels = cells.iter().map(|((segment, tenure, month), _)| vec![place(segment), *tenure, *month]);
+            Self { levels: levels.collect(), cells }
+        };
+        Ok(panels.into_iter().map(|(name, cells)| (name, panel(cells))).collect())
+    }
+
+    /// The first row of the sums that the panel is made of.
+    pub(super) fn row(&self) -> usize {
+        self.cells[0].1
+    }
+
+    /// The sum of a column of counts.
+    pub(super) fn total(&self, sums: &Rows, name: &str) -> Result<i64> {
+        self.cells.iter().map(|(_, row)| sums.integer(name, *row)).sum()
+    }
+
+    /// Fits the model whose sums of products are in this column.
+    pub(super) fn fit(&self, sums: &Rows, column: &str, shape: Shape) -> Result<Result<Fit, Undefined>> {
+        let cells = self
+            .levels
+            .iter()
+            .zip(&self.cells)
+            .map(|(levels, (_, row))| Ok(Cell { levels: levels.clone(), products: sums.numbers(column, *row)? }));
+        Ok(fit(&cells.collect::<Result<Vec<_>>>()?, shape))
+    }
+}
+
+/// Whether there are as many customers and rows as a regression needs.
+pub(super) fn is_large(guards: bool, fit: &Fit, customers: i64) -> bool {
+    let enough = customers >= CUSTOMERS && fit.rows >= ROWS_A_COLUMN * fit.columns as f64;
+    fit.rows > fit.rank as f64 && customers >= 2 && (enough || !guards)
+}
+
+/// The cap of an amount, in whose unit errors are summed; 1 where nothing was ever positive.
+pub(super) fn unit(sums: &Rows, column: &str, row: usize) -> Result<f64> {
+    let cap = sums.money(column, row)?;
+    Ok(if cap > Money::default() { cap.to_f64() } else { 1.0 })
+}
+
+/// A table `fitted.*`: a row for each cell of each panel, with these coefficients.
+pub(super) struct Fitted {
+    columns: Vec<String>,
+    keys: Vec<(String, String, String, i64, i64)>,
+    numbers: Vec<Vec<f64>>,
+}
+
+impl Fitted {
+    pub(super) fn new(columns: impl IntoIterator<Item = String>) -> Self {
+        Self { columns: columns.into_iter().collect(), keys: Vec::new(), numbers: Vec::new() }
+    }
+
+    /// Adds the cells of a panel; `numbers` gives a cell's coefficients in the order of the columns.
+    pub(super) fn add(
+        &mut self,
+        (score, scope): &(String, String),
+        panel: &Panel,
+        numbers: impl Fn(&[i64]) -> Vec<f64>,
+    ) {
+        for (((segment, tenure, month), _), levels) in panel.cells.iter().zip(&panel.levels) {
+            self.keys.push((score.clone(), scope.clone(), segment.clone(), *tenure, *month));
+            self.numbers.push(numbers(levels));
+        }
+    }
+
+    pub(super) fn table(&self) -> Result<RecordBatch> {
+        type Key = (String, String, String, i64, i64);
+        let text = |get: fn(&Key) -> &String| -> ArrayRef {
+            Arc::new(self.keys.iter().map(|key| Some(get(key))).collect::<StringArray>())
+        };
+        let whole = |get: fn(&Key) -> i64| -> ArrayRef {
+            Arc::new(self.keys.iter().map(|key| i32::try_from(get(key)).ok()).collect::<Int32Array>())
+        };
+        let mut columns: Vec<(&str, ArrayRef)> = vec![
+            ("score", text(|key| &key.0)),
+            ("scope", text(|key| &key.1)),
+            ("segment", text(|key| &key.2)),
+            ("tenure_band", whole(|key| key.3)),
+            ("month", whole(|key| key.4)),
+        ];
+        for (at, name) in self.columns.iter().enumerate() {
+            let numbers: Float64Array = self.numbers.iter().map(|numbers| Some(numbers[at])).collect();
+            columns.push((name, Arc::new(numbers)));
+        }
+        RecordBatch::try_from_iter(columns).context(|| "the table of what was fitted".to_owned())
+    }
+}

@@ -1,0 +1,86 @@
+-- What each customer adds to the errors of the slopes of measures/asymmetry: what the distance below and above what is expected
+-- leaves unexplained, each times what the revenue does, after all that is held equal, summed over the customer's months; the same
+-- of detractors and promoters. Of these the sums of products over customers, each of the two with each. Revenue is in units of
+-- its cap, as in measures/association_errors. The coefficients are in fitted.asymmetry, a row for each cell, once with those of
+-- everybody and once with those of its segment, the scope.
+-- grain: score, segment
+with placed as (
+    select
+        'nps' as score,
+        nps - $nps_expectation as x,
+        nps <= 6 as is_detractor,
+        nps >= 9 as is_promoter,
+        *,
+    from windows.answer_month
+    where nps is not null
+    union all
+    select
+        'csat' as score,
+        csat - $csat_expectation as x,
+        csat <= 2 as is_detractor,
+        csat >= 4 as is_promoter,
+        *,
+    from windows.answer_month
+    where csat is not null
+    union all
+    select
+        'ces' as score,
+        case when $ces_higher_is_better then ces - $ces_expectation else $ces_expectation - ces end as x,
+        case when $ces_higher_is_better then ces <= 3 else ces >= 5 end as is_detractor,
+        case when $ces_higher_is_better then ces >= 5 else ces <= 3 end as is_promoter,
+        *,
+    from windows.answer_month
+    where ces is not null
+),
+residuals as (
+    select
+        fit.score,
+        fit.scope as segment,
+        placed.customer_id,
+        least(cast(placed.x as double), 0.0) - fit.below_prior * placed.spend_before - fit.below_fitted as below,
+        greatest(cast(placed.x as double), 0.0) - fit.above_prior * placed.spend_before - fit.above_fitted as above,
+        case when placed.is_detractor then 1.0 else 0.0 end - fit.detractor_prior * placed.spend_before
+        - fit.detractor_fitted as detractor,
+        case when placed.is_promoter then 1.0 else 0.0 end - fit.promoter_prior * placed.spend_before
+        - fit.promoter_fitted as promoter,
+        (
+            placed.revenue_6m - fit.below_slope * least(cast(placed.x as double), 0.0)
+            - fit.above_slope * greatest(cast(placed.x as double), 0.0)
+            - fit.slopes_prior * placed.spend_before - fit.slopes_fitted
+        ) / fit.revenue_unit as revenue_by_slopes,
+        (
+            placed.revenue_6m - case when placed.is_detractor then fit.detractor_slope else 0.0 end
+            - case when placed.is_promoter then fit.promoter_slope else 0.0 end
+            - fit.bands_prior * placed.spend_before - fit.bands_fitted
+        ) / fit.revenue_unit as revenue_by_bands,
+    from fitted.asymmetry as fit
+    inner join placed
+        on
+            placed.score = fit.score
+            and placed.segment = fit.segment
+            and placed.tenure_band = fit.tenure_band
+            and placed.month = fit.month
+),
+customers as (
+    select
+        score,
+        segment,
+        customer_id,
+        count(*) as answers,
+        cast(sum(cast(round(below * revenue_by_slopes * 1e14) as bigint)) as double) / 1e14 as below,
+        cast(sum(cast(round(above * revenue_by_slopes * 1e14) as bigint)) as double) / 1e14 as above,
+        cast(sum(cast(round(detractor * revenue_by_bands * 1e14) as bigint)) as double) / 1e14 as detractor,
+        cast(sum(cast(round(promoter * revenue_by_bands * 1e14) as bigint)) as double) / 1e14 as promoter,
+    from residuals
+    group by score, segment, customer_id
+)
+select
+    score,
+    segment,
+    count(*) as customers,
+    sum(answers) as answers,
+    exact_products([below, above], [below, above]) as slope_products,
+    exact_products([detractor, promoter], [detractor, promoter]) as band_products,
+from customers
+group by score, segment
+order by score, segment
