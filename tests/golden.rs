@@ -35,7 +35,7 @@ async fn every_number_equals_what_statsmodels_makes_of_the_rows() {
 
     let estimates = output.path().join("summaries/estimates/period=2024-12/estimates.parquet");
     let estimates = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(estimates).unwrap()).unwrap();
-    let batch = estimates.build().unwrap().next().unwrap().unwrap();
+    let batch = estimates.with_batch_size(1 << 20).build().unwrap().next().unwrap().unwrap();
     let names =
         ["section", "metric", "window", "segment", "score", "outcome", "method"].map(|name| texts(&batch, name));
     // Those of curves and bands are not among the expected.

@@ -8,13 +8,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
 use xsum::{Xsum, XsumSmall};
 
 /// The aggregate `exact_sum`, of doubles. Null over no rows; an infinite or undefined summand is an error.
@@ -172,74 +175,182 @@ impl AggregateUDFImpl for ExactProducts {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Products(Vec::new())))
+        Ok(Box::new(Products::default()))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Products::default()))
     }
 }
 
-/// The sums; none before the first row.
-struct Products(Vec<XsumSmall>);
+/// The sums of each group; none before its first row.
+#[derive(Default)]
+struct Products(Vec<Vec<XsumSmall>>);
 
 impl std::fmt::Debug for Products {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Products").field("sums", &self.0.len()).finish()
+        f.debug_struct("Products").field("groups", &self.0.len()).finish()
     }
+}
+
+/// The two lists of each row. The elements of all rows lie in one piece.
+struct Lists<'a> {
+    sides: [&'a ListArray; 2],
+    elements: [&'a [f64]; 2],
+    filter: Option<&'a BooleanArray>,
+}
+
+impl<'a> Lists<'a> {
+    fn new(arrays: &'a [ArrayRef], filter: Option<&'a BooleanArray>) -> Result<Self> {
+        let sides = [arrays[0].as_list::<i32>(), arrays[1].as_list::<i32>()];
+        if sides.iter().any(|side| side.values().null_count() > 0) {
+            return exec_err!("exact_products: an element is null");
+        }
+        let elements = sides.map(|side| side.values().as_primitive::<Float64Type>().values().as_ref());
+        Ok(Self { sides, elements, filter })
+    }
+
+    /// The products of a row's elements, in the order of the sums, and how many they are; `None` where the row is not wanted.
+    fn products(&self, row: usize) -> Result<Option<(usize, impl Iterator<Item = f64>)>> {
+        if self.filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
+            return Ok(None);
+        }
+        if self.sides.iter().any(|side| side.is_null(row)) {
+            return exec_err!("exact_products: a list is null");
+        }
+        let of = |side: usize| {
+            let places = self.sides[side].value_offsets();
+            &self.elements[side][places[row] as usize..places[row + 1] as usize]
+        };
+        let (left, right) = (of(0), of(1));
+        let products = left.iter().flat_map(|one| right.iter().map(move |other| one * other));
+        Ok(Some((left.len() * right.len(), products)))
+    }
+}
+
+fn finite(product: f64) -> Result<f64> {
+    if !product.is_finite() {
+        return exec_err!("exact_products: {product} is not a number that can be added");
+    }
+    Ok(product)
 }
 
 impl Products {
-    fn resize(&mut self, sums: usize) -> Result<()> {
-        if self.0.is_empty() {
-            self.0.resize_with(sums, XsumSmall::new);
+    fn sums(&mut self, group: usize, count: usize) -> Result<&mut [XsumSmall]> {
+        let sums = &mut self.0[group];
+        if sums.is_empty() {
+            sums.resize_with(count, XsumSmall::new);
         }
-        if self.0.len() != sums {
+        if sums.len() != count {
             return exec_err!("exact_products: lists of different lengths");
         }
-        Ok(())
+        Ok(sums)
     }
 }
 
-impl Accumulator for Products {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let (left, right) = (values[0].as_list::<i32>(), values[1].as_list::<i32>());
-        for row in 0..left.len() {
-            if left.is_null(row) || right.is_null(row) {
-                return exec_err!("exact_products: a list is null");
-            }
-            let (left, right) = (left.value(row), right.value(row));
-            if left.null_count() + right.null_count() > 0 {
-                return exec_err!("exact_products: an element is null");
-            }
-            let (left, right) =
-                (left.as_primitive::<Float64Type>().values(), right.as_primitive::<Float64Type>().values());
-            self.resize(left.len() * right.len())?;
-            let products = left.iter().flat_map(|one| right.iter().map(move |other| one * other));
-            for (sum, product) in self.0.iter_mut().zip(products) {
-                if !product.is_finite() {
-                    return exec_err!("exact_products: {product} is not a number that can be added");
-                }
-                sum.add(product);
+/// Lists of lists of doubles.
+fn nested(groups: &[Vec<Vec<f64>>]) -> ArrayRef {
+    let list = |item, lengths: OffsetBuffer<i32>, values: ArrayRef| -> ArrayRef {
+        Arc::new(ListArray::new(Arc::new(Field::new_list_field(item, true)), lengths, values, None))
+    };
+    let inner = OffsetBuffer::from_lengths(groups.iter().flatten().map(Vec::len));
+    let values: Float64Array = groups.iter().flatten().flatten().map(|part| Some(*part)).collect();
+    let inner = list(DataType::Float64, inner, Arc::new(values));
+    list(list_type(), OffsetBuffer::from_lengths(groups.iter().map(Vec::len)), inner)
+}
+
+impl GroupsAccumulator for Products {
+    fn update_batch(
+        &mut self,
+        arrays: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.0.resize_with(total, Vec::new);
+        let lists = Lists::new(arrays, filter)?;
+        for (row, group) in groups.iter().enumerate() {
+            let Some((count, products)) = lists.products(row)? else { continue };
+            for (sum, product) in self.sums(*group, count)?.iter_mut().zip(products) {
+                sum.add(finite(product)?);
             }
         }
         Ok(())
     }
 
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for sums in states[0].as_list::<i32>().iter().flatten().filter(|sums| !sums.is_empty()) {
-            self.resize(sums.len())?;
-            for (sum, parts) in self.0.iter_mut().zip(sums.as_list::<i32>().iter().flatten()) {
+    fn merge_batch(&mut self, arrays: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.0.resize_with(total, Vec::new);
+        let states = arrays[0].as_list::<i32>();
+        for (row, group) in groups.iter().enumerate() {
+            let state = states.value(row);
+            if state.is_empty() {
+                continue;
+            }
+            for (sum, parts) in self.sums(*group, state.len())?.iter_mut().zip(state.as_list::<i32>().iter().flatten())
+            {
                 parts.as_primitive::<Float64Type>().values().iter().for_each(|part| sum.add(*part));
             }
         }
         Ok(())
     }
 
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let groups = emit.take_needed(&mut self.0);
+        let known: NullBuffer = groups.iter().map(|sums| !sums.is_empty()).collect();
+        let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
+        let mut sums = Vec::new();
+        for mut sum in groups.into_iter().flatten() {
+            sums.push(rounded(&mut sum)?);
+        }
+        let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+        Ok(Arc::new(ListArray::new(item, lengths, Arc::new(Float64Array::from(sums)), Some(known))))
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        let mut groups = emit.take_needed(&mut self.0);
+        let parts: Vec<Vec<Vec<f64>>> = groups.iter_mut().map(|sums| sums.iter_mut().map(parts).collect()).collect();
+        Ok(vec![nested(&parts)])
+    }
+
+    fn convert_to_state(&self, arrays: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let lists = Lists::new(arrays, filter)?;
+        let mut rows = Vec::new();
+        for row in 0..arrays[0].len() {
+            let parts = lists.products(row)?.map(|(_, products)| products.map(|product| Ok(vec![finite(product)?])));
+            rows.push(parts.into_iter().flatten().collect::<Result<Vec<_>>>()?);
+        }
+        Ok(vec![nested(&rows)])
+    }
+
+    fn size(&self) -> usize {
+        let sums = self.0.first().map_or(0, Vec::len);
+        size_of_val(self) + self.0.len() * (size_of::<Vec<XsumSmall>>() + sums * size_of::<XsumSmall>())
+    }
+}
+
+/// The sums of everything.
+impl Accumulator for Products {
+    fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        GroupsAccumulator::update_batch(self, arrays, &vec![0; arrays[0].len()], None, 1)
+    }
+
+    fn merge_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        GroupsAccumulator::merge_batch(self, arrays, &vec![0; arrays[0].len()], 1)
+    }
+
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let sums: Vec<_> = self.0.iter_mut().map(|sum| Some(parts(sum).into_iter().map(Some))).collect();
-        let sums = ListArray::from_iter_primitive::<Float64Type, _, _>(sums);
-        Ok(vec![SingleRowListArrayBuilder::new(Arc::new(sums)).build_list_scalar()])
+        self.0.resize_with(1, Vec::new);
+        let parts: Vec<Vec<f64>> = self.0[0].iter_mut().map(parts).collect();
+        Ok(vec![ScalarValue::try_from_array(&nested(&[parts]), 0)?])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sums = self.0.iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
+        self.0.resize_with(1, Vec::new);
+        let sums = self.0[0].iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
         if sums.is_empty() {
             return ScalarValue::try_from(list_type());
         }
@@ -247,7 +358,7 @@ impl Accumulator for Products {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + size_of_val(self.0.as_slice())
+        GroupsAccumulator::size(self)
     }
 }
 
@@ -318,21 +429,22 @@ mod tests {
             Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>([Some(values.iter().copied().map(Some))]))
         };
         for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
-            let mut merged = Products(Vec::new());
+            let mut merged = Products::default();
             for row in order {
-                let mut partial = Products(Vec::new());
-                partial.update_batch(&[list(&rows[row].0), list(&rows[row].1)]).unwrap();
-                merged.merge_batch(&[partial.state().unwrap()[0].to_array().unwrap()]).unwrap();
+                let mut partial = Products::default();
+                Accumulator::update_batch(&mut partial, &[list(&rows[row].0), list(&rows[row].1)]).unwrap();
+                let state = Accumulator::state(&mut partial).unwrap()[0].to_array().unwrap();
+                Accumulator::merge_batch(&mut merged, &[state]).unwrap();
             }
-            let sums = merged.evaluate().unwrap().to_array().unwrap();
+            let sums = Accumulator::evaluate(&mut merged).unwrap().to_array().unwrap();
             let sums = sums.as_list::<i32>().value(0);
             // 2.5e15 + 1 and -1e16 + 0.1 are where plain addition would lose something.
             let want = [7.0, 4.0, 20.75, -1e16, 0.1, 2.5e15 + 1.0];
             assert_eq!(sums.as_primitive::<Float64Type>().values().as_ref(), want, "{order:?}");
         }
-        let mut uneven = Products(Vec::new());
-        uneven.update_batch(&[list(&[1.0]), list(&[1.0])]).unwrap();
-        assert!(uneven.update_batch(&[list(&[1.0]), list(&[1.0, 2.0])]).is_err());
+        let mut uneven = Products::default();
+        Accumulator::update_batch(&mut uneven, &[list(&[1.0]), list(&[1.0])]).unwrap();
+        assert!(Accumulator::update_batch(&mut uneven, &[list(&[1.0]), list(&[1.0, 2.0])]).is_err());
     }
 
     #[test]
