@@ -2,8 +2,7 @@
 -- the reported month, and what the customer spent and cost around them: the one fixed sample of all lags. Scores are means of
 -- the month, money is capped as money for inference is, and a month without a row is 0. Spend before is a month's mean of the
 -- three before the answer, the placebo that of the three before these, which no answer can have moved. Of each survey the
--- customer's first answer is told. Revenue, service cost and order lines are one list, each of $as_of - $history_from + 1 months:
--- joining three lists takes three times as long.
+-- customer's first answer is told.
 -- grain: customer_id, month
 with caps as (
     select
@@ -49,53 +48,52 @@ series as (
     where facts.month between $history_from and $as_of and facts.customer_id is not null
     group by facts.customer_id
 ),
-joined as (
+around as (
     select
         customer_id,
-        array_concat(
-            array_concat(
-                array_resize(revenue, $as_of - $history_from + 1, 0.0),
-                array_resize(service_cost, $as_of - $history_from + 1, 0.0)
-            ),
-            order_lines
-        ) as months,
+        unnest(range(6, $as_of - $history_from - 5)) as place,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, -3, -1)) as spend_before,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, -6, -4)) as placebo,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 0, 0)) as revenue_0,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 1, 1)) as revenue_1,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 2, 2)) as revenue_2,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 3, 3)) as revenue_3,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 4, 4)) as revenue_4,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 5, 5)) as revenue_5,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 6, 6)) as revenue_6,
+        unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 1, 6)) as revenue_6m,
+        unnest(moving_sums(order_lines, 6, $as_of - $history_from - 6, 1, 6)) as order_lines_6m,
+        unnest(moving_sums(service_cost, 6, $as_of - $history_from - 6, 1, 6)) as service_cost_6m,
     from series
-),
-placed as (
-    select
-        *,
-        place + $as_of - $history_from + 1 as cost_place,
-        place + 2 * ($as_of - $history_from + 1) as line_place,
-    from answers
 )
 select
-    placed.customer_id,
-    placed.segment,
+    answers.customer_id,
+    answers.segment,
     case
-        when placed.month - placed.acquired_month < 12 then 0
-        when placed.month - placed.acquired_month < 24 then 1
+        when answers.month - answers.acquired_month < 12 then 0
+        when answers.month - answers.acquired_month < 24 then 1
         else 2
     end as tenure_band,
-    placed.month,
-    placed.nps,
-    placed.csat,
-    placed.ces,
-    placed.month = firsts.nps_month as is_first_nps,
-    placed.month = firsts.csat_month as is_first_csat,
-    placed.month = firsts.ces_month as is_first_ces,
-    cast(cast(series_sum(joined.months, place - 3, place - 1) as decimal(30, 4)) as double) / 3 as spend_before,
-    cast(cast(series_sum(joined.months, place - 6, place - 4) as decimal(30, 4)) as double) / 3 as placebo,
-    series_sum(joined.months, place, place) as revenue_0,
-    series_sum(joined.months, place + 1, place + 1) as revenue_1,
-    series_sum(joined.months, place + 2, place + 2) as revenue_2,
-    series_sum(joined.months, place + 3, place + 3) as revenue_3,
-    series_sum(joined.months, place + 4, place + 4) as revenue_4,
-    series_sum(joined.months, place + 5, place + 5) as revenue_5,
-    series_sum(joined.months, place + 6, place + 6) as revenue_6,
-    cast(cast(series_sum(joined.months, place + 1, place + 6) as decimal(30, 4)) as double) / 6 as revenue_6m,
-    case when series_sum(joined.months, line_place + 1, line_place + 6) > 0 then 1.0 else 0.0 end as active_6m,
-    cast(cast(series_sum(joined.months, cost_place + 1, cost_place + 6) as decimal(30, 4)) as double) / 6 as service_cost_6m,
+    answers.month,
+    answers.nps,
+    answers.csat,
+    answers.ces,
+    answers.month = firsts.nps_month as is_first_nps,
+    answers.month = firsts.csat_month as is_first_csat,
+    answers.month = firsts.ces_month as is_first_ces,
+    cast(cast(around.spend_before as decimal(30, 4)) as double) / 3 as spend_before,
+    cast(cast(around.placebo as decimal(30, 4)) as double) / 3 as placebo,
+    around.revenue_0,
+    around.revenue_1,
+    around.revenue_2,
+    around.revenue_3,
+    around.revenue_4,
+    around.revenue_5,
+    around.revenue_6,
+    cast(cast(around.revenue_6m as decimal(30, 4)) as double) / 6 as revenue_6m,
+    case when around.order_lines_6m > 0 then 1.0 else 0.0 end as active_6m,
+    cast(cast(around.service_cost_6m as decimal(30, 4)) as double) / 6 as service_cost_6m,
 from firsts
-inner join joined on joined.customer_id = firsts.customer_id
-inner join placed on placed.customer_id = joined.customer_id
+inner join answers on answers.customer_id = firsts.customer_id
+inner join around on around.customer_id = answers.customer_id and around.place = answers.place
 order by customer_id, month

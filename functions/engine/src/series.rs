@@ -1,5 +1,5 @@
-//! A customer's months as one list: `monthly_series(position, value)` makes it, `series_sum(series, first, last)` adds up a
-//! part, `series_gap(series, length)` finds where it falls silent.
+//! A customer's months as one list: `monthly_series(position, value)` makes it, `moving_sums(series, first, last, from, to)`
+//! adds up the months around each, `series_gap(series, length)` finds where it falls silent.
 //!
 //! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
 //! go over all rows again. Positions count from 0; a position without a row holds 0, and so does whatever is beyond the end.
@@ -27,11 +27,11 @@ pub(crate) fn monthly_series() -> AggregateUDF {
     AggregateUDF::new_from_impl(MonthlySeries { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
-/// The function `series_sum(series, first, last)`: the elements from position `first` to `last`, both counted, added in this
-/// order.
-pub(crate) fn series_sum() -> ScalarUDF {
-    let signature = Signature::any(3, Volatility::Immutable);
-    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Sum, signature })
+/// The function `moving_sums(series, first, last, from, to)`: for each position from `first` to `last` the elements from so many
+/// after it to so many after it, all counted, added in this order.
+pub(crate) fn moving_sums() -> ScalarUDF {
+    let signature = Signature::any(5, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Sums, signature })
 }
 
 /// The function `series_gap(series, length)`: the first position from which `length` elements in a row are 0.
@@ -42,7 +42,7 @@ pub(crate) fn series_gap() -> ScalarUDF {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    Sum,
+    Sums,
     Gap,
 }
 
@@ -56,7 +56,7 @@ struct SeriesFunction {
 impl ScalarUDFImpl for SeriesFunction {
     fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Sum => "series_sum",
+            Kind::Sums => "moving_sums",
             Kind::Gap => "series_gap",
         }
     }
@@ -72,7 +72,7 @@ impl ScalarUDFImpl for SeriesFunction {
             return exec_err!("{} takes a series and whole numbers, not {types:?}", self.name());
         }
         Ok(match self.kind {
-            Kind::Sum => DataType::Float64,
+            Kind::Sums => series_type(),
             Kind::Gap => DataType::Int64,
         })
     }
@@ -89,9 +89,19 @@ impl ScalarUDFImpl for SeriesFunction {
         let of = |row: usize| &elements[places[row] as usize..places[row + 1] as usize];
         let rows = 0..series.len();
         Ok(ColumnarValue::Array(match self.kind {
-            Kind::Sum => {
-                let sums = rows.map(|row| known(row).then(|| sum(of(row), number(0, row), number(1, row))));
-                Arc::new(sums.collect::<Float64Array>())
+            Kind::Sums => {
+                let (mut lengths, mut sums) = (Vec::new(), Vec::new());
+                for row in rows {
+                    let before = sums.len();
+                    if known(row) {
+                        let [first, last, from, to] = std::array::from_fn(|at| number(at, row));
+                        sums.extend(
+                            (first..=last).map(|at| sum(of(row), at.saturating_add(from), at.saturating_add(to))),
+                        );
+                    }
+                    lengths.push(sums.len() - before);
+                }
+                list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(sums)))
             }
             Kind::Gap => {
                 let gaps = rows.map(|row| known(row).then(|| gap(of(row), number(0, row))));
@@ -327,7 +337,7 @@ mod tests {
     fn session(partitions: usize) -> SessionContext {
         let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
         session.register_udaf(monthly_series());
-        session.register_udf(series_sum());
+        session.register_udf(moving_sums());
         session.register_udf(series_gap());
         session
     }
@@ -358,8 +368,8 @@ mod tests {
 
     #[tokio::test]
     async fn parts_are_added_and_gaps_found() {
-        let sql = "select series_sum(series, 1, 2), series_sum(series, -5, 99), series_sum(series, 3, 2),
-                series_gap(series, 1), series_gap(series, 2), series_gap(series, 3)
+        let sql = "select moving_sums(series, 0, 3, 1, 2), moving_sums(series, -1, 0, -9, 99), moving_sums(series, 3, 2, 0, 0),
+                moving_sums(series, 5, 6, 0, -1), series_gap(series, 1), series_gap(series, 2), series_gap(series, 3)
             from (select monthly_series(month, value) as series
                 from (values (0, 1.0), (2, 4.0), (5, 8.0)) as months (month, value)) as made";
         let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
@@ -368,7 +378,7 @@ mod tests {
             .iter()
             .map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap())
             .collect();
-        assert_eq!(values, ["4.0", "13.0", "0.0", "1", "3", "6"]);
+        assert_eq!(values, ["[4.0, 4.0, 0.0, 8.0]", "[13.0, 13.0]", "[]", "[0.0, 0.0]", "1", "3", "6"]);
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::series::{monthly_series, series_gap, series_sum};
+use crate::series::{monthly_series, moving_sums, series_gap};
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -67,7 +67,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
     for aggregate in [exact_sum(), exact_products(), monthly_series()] {
         session.register_udaf(aggregate);
     }
-    for function in [series_sum(), series_gap()] {
+    for function in [moving_sums(), series_gap()] {
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");
