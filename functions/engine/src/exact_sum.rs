@@ -20,6 +20,8 @@ use datafusion::logical_expr::{
 };
 use xsum::{Xsum, XsumSmall};
 
+use crate::series::{list, list_type};
+
 /// The aggregate `exact_sum`, of doubles. Null over no rows; an infinite or undefined summand is an error.
 pub(crate) fn exact_sum() -> AggregateUDF {
     AggregateUDF::new_from_impl(ExactSum {
@@ -140,10 +142,6 @@ pub(crate) fn exact_products() -> AggregateUDF {
     AggregateUDF::new_from_impl(ExactProducts { signature: Signature::any(2, Volatility::Immutable) })
 }
 
-fn list_type() -> DataType {
-    DataType::new_list(DataType::Float64, true)
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ExactProducts {
     signature: Signature,
@@ -254,9 +252,6 @@ impl Products {
 
 /// Lists of lists of doubles.
 fn nested(groups: &[Vec<Vec<f64>>]) -> ArrayRef {
-    let list = |item, lengths: OffsetBuffer<i32>, values: ArrayRef| -> ArrayRef {
-        Arc::new(ListArray::new(Arc::new(Field::new_list_field(item, true)), lengths, values, None))
-    };
     let inner = OffsetBuffer::from_lengths(groups.iter().flatten().map(Vec::len));
     let values: Float64Array = groups.iter().flatten().flatten().map(|part| Some(*part)).collect();
     let inner = list(DataType::Float64, inner, Arc::new(values));

@@ -61,7 +61,7 @@ impl Rows {
 
     /// A list of floating-point numbers; empty where it is null.
     pub(crate) fn numbers(&self, name: &str, row: usize) -> Result<Vec<f64>> {
-        let column = self.column(name, &DataType::new_list(DataType::Float64, true))?;
+        let column = self.column(name, &crate::series::list_type())?;
         let column = column.as_list::<i32>();
         Ok(if column.is_valid(row) {
             column.value(row).as_primitive::<Float64Type>().values().to_vec()

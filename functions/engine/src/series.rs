@@ -68,11 +68,11 @@ impl ScalarUDFImpl for SeriesFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         // A parameter has no type yet when a model is planned.
         let is_number = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
-        if types[0] != series_type() || !types[1..].iter().all(is_number) {
+        if types[0] != list_type() || !types[1..].iter().all(is_number) {
             return exec_err!("{} takes a series and whole numbers, not {types:?}", self.name());
         }
         Ok(match self.kind {
-            Kind::Sums => series_type(),
+            Kind::Sums => list_type(),
             Kind::Gap => DataType::Int64,
         })
     }
@@ -130,7 +130,8 @@ fn gap(series: &[f64], length: i64) -> i64 {
     start
 }
 
-fn series_type() -> DataType {
+/// The type of lists of doubles.
+pub(crate) fn list_type() -> DataType {
     DataType::new_list(DataType::Float64, true)
 }
 
@@ -149,7 +150,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(series_type())
+        Ok(list_type())
     }
 
     /// Counts and money become doubles by themselves.
@@ -296,7 +297,8 @@ impl GroupsAccumulator for AllSeries {
     }
 }
 
-fn list(item: DataType, lengths: OffsetBuffer<i32>, values: ArrayRef) -> ArrayRef {
+/// Lists of these lengths over their elements, one after the other.
+pub(crate) fn list(item: DataType, lengths: OffsetBuffer<i32>, values: ArrayRef) -> ArrayRef {
     Arc::new(ListArray::new(Arc::new(Field::new_list_field(item, true)), lengths, values, None))
 }
 

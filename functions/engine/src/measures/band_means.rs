@@ -7,7 +7,7 @@ use stats::correlation::{PairSums, mean};
 use stats::{Estimate, Undefined};
 
 use super::panel::HISTORY;
-use super::{SCORES, Scope, Sums};
+use super::{COVERAGE, SCORES, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{ALL, BANDS, Row, Status};
 
@@ -15,8 +15,6 @@ use crate::estimates::{ALL, BANDS, Row, Status};
 const BAND: f64 = 30.0;
 const CORRELATION: f64 = 50.0;
 
-/// Below this share of customers in strata with all bands, a standardised mean is not about everybody.
-const COVERAGE: f64 = 0.8;
 /// The contrasts: their name, the band with the weight 1, and the one with −1.
 const CONTRASTS: [(&str, usize, usize); 3] =
     [("promoter-detractor", 2, 0), ("passive-detractor", 1, 0), ("promoter-passive", 2, 1)];

@@ -9,7 +9,7 @@ use stats::Estimate;
 use stats::lifetime_value::{Cohort, customers_at, lifetime_value};
 use stats::ratio::ScoreSums;
 
-use super::{Scope, Sums};
+use super::{COVERAGE, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{BANDS, MEAN, Row, Status};
 use crate::rows::Money;
@@ -20,8 +20,6 @@ const CUSTOMERS: i64 = 100;
 const CUSTOMERS_TO_THE_END: i64 = 30;
 /// The first answer counts from the fourth month of history, and is followed for twelve.
 const HISTORY: i32 = 16;
-/// Below this share of customers in strata with all bands, a standardised value is not about everybody.
-const COVERAGE: f64 = 0.8;
 /// Above this difference of two bands' shares of answers in a quarter, seasons may be taken for satisfaction.
 const SEASON: f64 = 0.1;
 /// The steps of one point: the band left, the band reached, and what a step of all is of the point.

@@ -121,6 +121,9 @@ const MEASURES: &[Measure] = &[
 /// The scores that customers give.
 const SCORES: [&str; 3] = ["nps", "csat", "ces"];
 
+/// Below this share of customers in strata with all bands, a standardised number is not about everybody.
+const COVERAGE: f64 = 0.8;
+
 /// The flag of money that differs from finance's ledger by more than the tolerance.
 pub(crate) const NOT_RECONCILED: &str = "not_reconciled";
 
