@@ -29,12 +29,12 @@ centred as (
         scored.month,
         means.x as mean_score,
         means.spend_before as mean_spend_before,
-        [1.0, scored.spend_before - means.spend_before, scored.x - means.x] as numbers,
-        [
+        numbers(1.0, scored.spend_before - means.spend_before, scored.x - means.x) as numbers,
+        numbers(
             1.0, scored.spend_before - means.spend_before, scored.x - means.x,
             revenue_0, revenue_1, revenue_2, revenue_3, revenue_4, revenue_5, revenue_6,
             placebo, active_6m, service_cost_6m
-        ] as numbers_and_outcomes,
+        ) as numbers_and_outcomes,
     from means
     inner join scored on scored.score = means.score
 )

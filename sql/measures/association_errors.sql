@@ -6,18 +6,14 @@
 -- coefficients are in fitted.association, which functions/engine/src/measures/association.rs makes of the first sums: a row for
 -- each cell, once with the coefficients of everybody and once with those of its segment, the scope.
 -- grain: score, segment
-with scored as (
-    select 'nps' as score, nps as x, *
+with answers as (
+    select unnest(['nps', 'csat', 'ces']) as score, unnest([nps, csat, ces]) as x, *
     from windows.answer_month
-    where nps is not null
-    union all
-    select 'csat' as score, csat as x, *
-    from windows.answer_month
-    where csat is not null
-    union all
-    select 'ces' as score, ces as x, *
-    from windows.answer_month
-    where ces is not null
+),
+scored as (
+    select *
+    from answers
+    where x is not null
 ),
 residuals as (
     select
@@ -103,7 +99,7 @@ listed as (
         score,
         segment,
         answers,
-        [
+        numbers(
             cast(revenue_0 as double) / 1e14,
             cast(revenue_1 as double) / 1e14,
             cast(revenue_2 as double) / 1e14,
@@ -114,8 +110,8 @@ listed as (
             cast(placebo as double) / 1e14,
             cast(active_6m as double) / 1e14,
             cast(service_cost_6m as double) / 1e14
-        ] as parts,
-        [
+        ) as parts,
+        numbers(
             cast(revenue_0_squares as double) / 1e12,
             cast(revenue_1_squares as double) / 1e12,
             cast(revenue_2_squares as double) / 1e12,
@@ -128,7 +124,7 @@ listed as (
             cast(service_cost_6m_squares as double) / 1e12,
             cast(revenue_6m_squares as double) / 1e12,
             cast(excess_squares as double) / 1e12
-        ] as squares,
+        ) as squares,
     from customers
 )
 select
@@ -137,7 +133,7 @@ select
     count(*) as customers,
     sum(answers) as answers,
     exact_products(parts, parts) as products,
-    exact_products([1.0], squares) as squares,
+    exact_products(numbers(1.0), squares) as squares,
 from listed
 group by score, segment
 order by score, segment

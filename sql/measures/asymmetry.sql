@@ -61,8 +61,8 @@ select
     (select max(cap) from windows.cap where outcome = 'revenue') as revenue_cap,
     count(*) filter (where below < 0) as answers_below,
     count(*) filter (where above > 0) as answers_above,
-    exact_products([1.0, spend, below, above], [1.0, spend, below, above, revenue_6m]) as slope_products,
-    exact_products([1.0, spend, detractor, promoter], [1.0, spend, detractor, promoter, revenue_6m]) as band_products,
+    exact_products(numbers(1.0, spend, below, above), numbers(1.0, spend, below, above, revenue_6m)) as slope_products,
+    exact_products(numbers(1.0, spend, detractor, promoter), numbers(1.0, spend, detractor, promoter, revenue_6m)) as band_products,
 from columns
 group by score, segment, tenure_band, month, mean_spend_before
 order by score, segment, tenure_band, month

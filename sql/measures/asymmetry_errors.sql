@@ -4,33 +4,27 @@
 -- its cap, as in measures/association_errors. The coefficients are in fitted.asymmetry, a row for each cell, once with those of
 -- everybody and once with those of its segment, the scope.
 -- grain: score, segment
-with placed as (
+with answers as (
     select
-        'nps' as score,
-        nps - $nps_expectation as x,
-        nps <= 6 as is_detractor,
-        nps >= 9 as is_promoter,
+        unnest(['nps', 'csat', 'ces']) as score,
+        unnest(
+            [
+                nps - $nps_expectation,
+                csat - $csat_expectation,
+                case when $ces_higher_is_better then ces - $ces_expectation else $ces_expectation - ces end
+            ]
+        ) as x,
+        unnest(
+            [nps <= 6, csat <= 2, case when $ces_higher_is_better then ces <= 3 else ces >= 5 end]
+        ) as is_detractor,
+        unnest([nps >= 9, csat >= 4, case when $ces_higher_is_better then ces >= 5 else ces <= 3 end]) as is_promoter,
         *,
     from windows.answer_month
-    where nps is not null
-    union all
-    select
-        'csat' as score,
-        csat - $csat_expectation as x,
-        csat <= 2 as is_detractor,
-        csat >= 4 as is_promoter,
-        *,
-    from windows.answer_month
-    where csat is not null
-    union all
-    select
-        'ces' as score,
-        case when $ces_higher_is_better then ces - $ces_expectation else $ces_expectation - ces end as x,
-        case when $ces_higher_is_better then ces <= 3 else ces >= 5 end as is_detractor,
-        case when $ces_higher_is_better then ces >= 5 else ces <= 3 end as is_promoter,
-        *,
-    from windows.answer_month
-    where ces is not null
+),
+placed as (
+    select *
+    from answers
+    where x is not null
 ),
 residuals as (
     select
@@ -79,8 +73,8 @@ select
     segment,
     count(*) as customers,
     sum(answers) as answers,
-    exact_products([below, above], [below, above]) as slope_products,
-    exact_products([detractor, promoter], [detractor, promoter]) as band_products,
+    exact_products(numbers(below, above), numbers(below, above)) as slope_products,
+    exact_products(numbers(detractor, promoter), numbers(detractor, promoter)) as band_products,
 from customers
 group by score, segment
 order by score, segment

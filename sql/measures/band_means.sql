@@ -60,7 +60,7 @@ banded as (
         splits.spend as spend_split,
         means.x as mean_score,
         means.revenue_6m as mean_revenue,
-        [1.0, firsts.x - means.x, firsts.revenue_6m - means.revenue_6m] as numbers,
+        numbers(1.0, firsts.x - means.x, firsts.revenue_6m - means.revenue_6m) as numbers,
     from means
     inner join firsts on firsts.score = means.score
     left join splits on splits.score = firsts.score

@@ -60,7 +60,7 @@ select
     score,
     segment,
     exact_products(
-        [customers, customers * score_rank, customers * revenue_rank], [1.0, score_rank, revenue_rank]
+        numbers(customers, customers * score_rank, customers * revenue_rank), numbers(1.0, score_rank, revenue_rank)
     ) as products,
 from ranked
 group by score, segment

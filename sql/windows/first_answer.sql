@@ -12,78 +12,67 @@ with caps as (
         coalesce(max(cap) filter (where outcome = 'service_cost'), 0) as service_cost,
     from windows.cap
 ),
-answers as (
-    select customer.customer_id, customer.segment, min(facts.month) as month
-    from windows.customer as customer
-    inner join facts.customer_month as facts on facts.customer_id = customer.customer_id
-    where
-        facts.nps_responses > 0
-        and facts.month between $history_from + 3 and $as_of - 1
-        and customer.acquired_month <= facts.month - 3
-    group by customer.customer_id, customer.segment
-),
-around as (
+months as (
     select
-        answers.customer_id,
-        answers.segment,
-        answers.month,
-        facts.month - answers.month as months_after,
-        facts.nps_sum,
-        facts.nps_responses,
-        facts.positive_lines,
-        greatest(least(facts.revenue, caps.revenue), -caps.revenue) as revenue,
-        greatest(least(facts.margin, caps.margin), -caps.margin)
-        - least(facts.service_cost, caps.service_cost) as net_value,
-        facts.margin - facts.service_cost as net_value_raw,
-    from caps
-    cross join answers
-    inner join facts.customer_month as facts on facts.customer_id = answers.customer_id
-    where facts.month between answers.month - 3 and $as_of
+        customer_id,
+        month - $history_from as place,
+        cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
+        positive_lines,
+        greatest(least(revenue, (select revenue from caps)), -(select revenue from caps)) as revenue,
+        greatest(least(margin, (select margin from caps)), -(select margin from caps))
+        - least(service_cost, (select service_cost from caps)) as net_value,
+        margin - service_cost as net_value_raw,
+    from facts.customer_history
+    where month between $history_from and $as_of and customer_id is not null
+),
+series as (
+    select
+        customer_id,
+        monthly_series(place, nps) as nps,
+        monthly_series(place, positive_lines) as order_lines,
+        monthly_series(place, revenue) as revenue,
+        monthly_series(place, net_value) as net_value,
+        monthly_series(place, net_value_raw) as net_value_raw,
+    from months
+    group by customer_id
+),
+answers as (
+    select
+        series.*,
+        customer.segment,
+        series_first(series.nps, greatest(3, customer.acquired_month + 3 - $history_from)) as place,
+    from windows.customer as customer
+    inner join series on series.customer_id = customer.customer_id
+    where customer.acquired_month is not null
 ),
 followed as (
     select
         customer_id,
         segment,
-        month,
-        sum(nps_sum) filter (where months_after = 0) as nps_sum,
-        sum(nps_responses) filter (where months_after = 0) as nps_responses,
-        coalesce(sum(revenue) filter (where months_after < 0), 0) as spend_before,
-        monthly_series(case when months_after between 1 and 12 then months_after - 1 end, net_value) as net_value,
-        monthly_series(case when months_after between 1 and 12 then months_after - 1 end, net_value_raw)
-            as net_value_raw,
-        series_gap(
-            monthly_series(case when months_after > 0 then months_after - 1 end, positive_lines), $inactivity_months
-        ) + 1 as silent_after,
-    from around
-    group by customer_id, segment, month
-),
-spends as (
-    select
-        spend_before,
-        sum(count(*)) over (order by spend_before) as customers_up_to,
-        sum(count(*)) over () as customers,
-    from followed
-    where spend_before > 0
-    group by spend_before
-),
-split as (
-    select min(spend_before) as spend
-    from spends
-    where 2 * customers_up_to >= customers
+        place,
+        nps[place + 1] as nps,
+        cast(moving_sums(revenue, place - 3, place - 3, 0, 2)[1] as decimal(30, 4)) as spend_before,
+        moving_sums(net_value, place + 1, place + 12, 0, 0) as net_value,
+        moving_sums(net_value_raw, place + 1, place + 12, 0, 0) as net_value_raw,
+        series_gap(order_lines, place + 1, $inactivity_months) - place as silent_after,
+    from answers
+    where place < $as_of - $history_from
 )
 select
-    followed.customer_id,
-    followed.segment,
-    followed.month,
+    customer_id,
+    segment,
+    cast($history_from + place as int) as month,
+    case when nps <= 6 then 'detractor' when nps >= 9 then 'promoter' else 'passive' end as band,
     case
-        when followed.nps_sum <= 6 * followed.nps_responses then 'detractor'
-        when followed.nps_sum >= 9 * followed.nps_responses then 'promoter'
-        else 'passive'
-    end as band,
-    case when followed.spend_before <= 0 then 0 when followed.spend_before <= split.spend then 1 else 2 end as spend_group,
-    array_resize(followed.net_value, 12, 0.0) as net_value,
-    array_resize(followed.net_value_raw, 12, 0.0) as net_value_raw,
-    followed.silent_after,
-from split
-cross join followed
+        when spend_before <= 0 then 0
+        when
+            2 * (rank() over (partition by spend_before > 0 order by spend_before) - 1)
+            < count(*) over (partition by spend_before > 0)
+            then 1
+        else 2
+    end as spend_group,
+    net_value,
+    net_value_raw,
+    silent_after,
+from followed
 order by customer_id

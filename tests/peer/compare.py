@@ -50,6 +50,9 @@ PARAMETERS = {
     "winsor_quantile": Decimal("0.990000"),
 }
 
+# The longest list that the project's SQL makes of numbers.
+MOST_NUMBERS = 16
+
 # The input contract, restated: the columns of each source in order, with their types.
 CONTRACT = {
     "interactions": "customer_id varchar, occurred_at timestamp, interaction_id varchar, channel varchar, "
@@ -521,9 +524,13 @@ def second_engine(folder, parameters):
         where service_cost is not null and customer_id is not null""")
     # Contacts are looked ahead to; everything else ends with the reported month.
     facts = sorted(models("facts"), key=lambda file: file.stem != "service_contact")
-    for file in [*facts, *in_order(models("windows"))]:
-        run_model(engine, f"create table {file.parent.name}.{file.stem} as {file.read_text()}", parameters)
+    for file in facts:
+        run_model(engine, f"create table facts.{file.stem} as {file.read_text()}", parameters)
         engine.execute(f"delete from staging.interactions where month > {AS_OF}")
+    # The order of rows is all that differs.
+    engine.execute("create view facts.customer_history as from facts.customer_month")
+    for file in in_order(models("windows")):
+        run_model(engine, f"create table windows.{file.stem} as {file.read_text()}", parameters)
     return engine
 
 
@@ -533,13 +540,17 @@ def own_functions(engine):
     def series(entries):
         known = {entry["place"]: entry["value"] for entry in entries if None not in entry.values()}
         assert len(known) == sum(None not in entry.values() for entry in entries), "two values at one position"
-        return [known.get(place, 0.0) for place in range(max(known, default=-1) + 1)]
+        return [known.get(place) for place in range(max(known, default=-1) + 1)]
 
-    def gap(values, length):
-        places = range(len(values) + 1)
+    def first(values, begin):
+        return next((place for place in range(max(begin, 0), len(values)) if values[place] is not None), None)
+
+    def gap(values, begin, length):
+        places = range(max(begin, 0), max(begin, len(values)) + 1)
         return next(place for place in places if not any(values[place : place + length]))
 
     def moving_sums(values, first, last, begin, end):
+        values = [value or 0.0 for value in values]
         return [sum(values[max(at + begin, 0) : max(at + end + 1, 0)], 0.0) for at in range(first, last + 1)]
 
     def products(one, other):
@@ -548,16 +559,22 @@ def own_functions(engine):
 
     for name, function, takes, gives in (
         ("own_series", series, ["struct(place bigint, value double)[]"], "double[]"),
-        ("series_gap", gap, ["double[]", "bigint"], "bigint"),
+        ("series_first", first, ["double[]", "bigint"], "bigint"),
+        ("series_gap", gap, ["double[]", "bigint", "bigint"], "bigint"),
         ("moving_sums", moving_sums, ["double[]"] + ["bigint"] * 4, "double[]"),
         ("own_products", products, ["double[][]", "double[][]"], "double[]"),
     ):
-        engine.create_function(name, function, [duckdb.dtype(kind) for kind in takes], duckdb.dtype(gives))
+        # Only series_first gives a null, and none is asked with one.
+        types = [duckdb.dtype(kind) for kind in takes], duckdb.dtype(gives)
+        engine.create_function(name, function, *types, null_handling="special" if name == "series_first" else "default")
     engine.execute("""
         create macro monthly_series(position, x) as
             own_series(list({'place': cast(position as bigint), 'value': cast(x as double)}));
         create macro exact_products(one, other) as
             own_products(list(cast(one as double[])), list(cast(other as double[])))""")
+    names = [f"x{at}" for at in range(MOST_NUMBERS)]
+    lists = (f"({', '.join(names[:length])}) as [{', '.join(names[:length])}]" for length in range(1, MOST_NUMBERS + 1))
+    engine.execute(f"create macro numbers{', '.join(lists)}")
 
 
 def in_order(files):

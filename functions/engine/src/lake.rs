@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -14,7 +15,10 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -155,6 +159,7 @@ impl RawSource {
                 .with_table_partition_cols(folders.collect::<Vec<_>>())
                 .build(),
             files: objects.into_iter().map(file).collect(),
+            sorted_by: Vec::new(),
         }
     }
 
@@ -329,13 +334,20 @@ pub(crate) struct ObjectTable {
     format: Format,
     schema: TableSchema,
     files: Vec<PartitionedFile>,
+    /// The columns by which the rows of each file are sorted, and then those of the table.
+    sorted_by: Vec<String>,
 }
 
 impl ObjectTable {
     /// Parquet that we wrote, which has no columns in its keys.
     pub(crate) fn of(store: Url, schema: SchemaRef, objects: impl IntoIterator<Item = ObjectMeta>) -> Self {
         let files = objects.into_iter().map(PartitionedFile::new_from_meta).collect();
-        Self { store, format: Format::Parquet, schema: TableSchema::from(schema), files }
+        Self { store, format: Format::Parquet, schema: TableSchema::from(schema), files, sorted_by: Vec::new() }
+    }
+
+    /// The table of objects of which each is sorted by these columns: its rows come in this order.
+    pub(crate) fn sorted_by(self, columns: &[&str]) -> Self {
+        Self { sorted_by: columns.iter().map(|column| (*column).to_owned()).collect(), ..self }
     }
 }
 
@@ -365,12 +377,26 @@ impl TableProvider for ObjectTable {
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let reader = self.format.reader();
         let source = reader.file_source(self.schema.clone());
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let merged = self.files.len() > 1 && !self.sorted_by.is_empty();
+        let partitions = if merged { self.files.len() } else { state.config().target_partitions() };
+        let groups = FileGroup::new(self.files.clone()).split_files(partitions);
+        let options = SortOptions { descending: false, nulls_first: false };
+        let schema = self.schema.table_schema();
+        let sorted_by = self.sorted_by.iter().map(|name| Ok(PhysicalSortExpr::new(col(name, schema)?, options)));
+        let ordering = LexOrdering::new(sorted_by.collect::<datafusion::error::Result<Vec<_>>>()?);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(self.store.as_str())?, source)
+            .with_output_ordering(ordering.into_iter().collect())
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        reader.create_physical_plan(state, config).await
+        let files = reader.create_physical_plan(state, config).await?;
+        Ok(match files.output_ordering().cloned().filter(|_| merged) {
+            // The optimizer takes a merge that is no limit for one of its own, and away.
+            Some(ordering) => {
+                Arc::new(SortPreservingMergeExec::new(ordering, files).with_fetch(Some(isize::MAX as usize)))
+            }
+            None => files,
+        })
     }
 }

@@ -34,6 +34,9 @@ const REJECTED_LIMIT: f64 = 0.01;
 /// A query is seldom busy with all of the machine: two keep it so, and more would only take memory.
 pub(crate) const AT_ONCE: usize = 2;
 
+/// The rows of `facts.customer_month`, customer by customer and month by month.
+const HISTORY: &str = "customer_history";
+
 /// Below this many positive customer-months a cap would give away a customer's own total.
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
 
@@ -161,7 +164,9 @@ pub(crate) async fn session(
     register_facts(engine, &session, basis.records()).await?;
     for source in contract::SOURCES.iter().filter(|source| source.is_dimension()) {
         match basis.snapshots.get(source.name) {
-            Some(Snapshot { table, .. }) => register_objects(engine, &session, "staging", source.name, [table]).await?,
+            Some(Snapshot { table, .. }) => {
+                register_objects(engine, &session, "staging", source.name, [table], &[]).await?
+            }
             None => {
                 let empty = EmptyTable::new(contract::schema(source));
                 session::register(&session, "staging", source.name, Arc::new(empty))?;
@@ -200,10 +205,15 @@ async fn window<'a>(
     file: &str,
 ) -> Result<&'a Model> {
     let started = Instant::now();
-    let table = Facts::collect(model, session::plan_model(session, model, parameters).await?).await?;
+    // What comes customer by customer stays so in one partition, and nobody need hold and sort it.
+    let in_order = model.references()?.iter().any(|table| table.table() == HISTORY);
+    let session = if in_order { &session::in_one_partition(session) } else { session };
+    let planned = session::plan_model(session, model, parameters).await?;
+    let collected = model.clone();
+    let table = session::apart(async move { Facts::collect(&collected, planned).await }).await?;
     let name = model.name.trim_start_matches("windows/");
     let table = table.put(engine, format!("facts/windows/{name}/{file}")).await?;
-    register_objects(engine, session, "windows", name, [&table]).await?;
+    register_objects(engine, session, "windows", name, [&table], &model.grain()).await?;
     tracing::debug!("{} made in {:.2?}", model.name, started.elapsed());
     Ok(model)
 }
@@ -219,7 +229,11 @@ pub(crate) async fn register_facts(
         let name = model.name.trim_start_matches("facts/");
         let tables: Vec<&FactTable> = records.iter().filter_map(|record| record.tables.get(name)).collect();
         if !tables.is_empty() {
-            register_objects(engine, session, "facts", name, tables).await?;
+            if name == "customer_month" {
+                let order = ["customer_id", "month"];
+                register_objects(engine, session, "facts", HISTORY, tables.clone(), &order).await?;
+            }
+            register_objects(engine, session, "facts", name, tables, &[]).await?;
         }
     }
     Ok(())
@@ -231,6 +245,7 @@ async fn register_objects<'a>(
     layer: &str,
     name: &str,
     tables: impl IntoIterator<Item = &'a FactTable>,
+    sorted_by: &[&str],
 ) -> Result<()> {
     let tables: Vec<&FactTable> = tables.into_iter().collect();
     let paths = tables.iter().map(|table| engine.output.join(&table.key).path().clone());
@@ -248,7 +263,7 @@ async fn register_objects<'a>(
         }
     }
     let schema = written_schema(engine, &objects[0]).await?;
-    let table = ObjectTable::of(engine.output.base(), schema, objects);
+    let table = ObjectTable::of(engine.output.base(), schema, objects).sorted_by(sorted_by);
     session.register_object_store(&engine.output.base(), Arc::clone(engine.output.store()));
     session::register(session, layer, name, Arc::new(table))
 }

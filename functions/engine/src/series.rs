@@ -1,14 +1,15 @@
 //! A customer's months as one list: `monthly_series(position, value)` makes it, `moving_sums(series, first, last, from, to)`
-//! adds up the months around each, `series_gap(series, length)` finds where it falls silent.
+//! adds up the months around each, `series_first(series, from)` finds the next value, `series_gap(series, from, length)` the
+//! next silence.
 //!
 //! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
-//! go over all rows again. Positions count from 0; a position without a row holds 0, and so does whatever is beyond the end.
+//! go over all rows again. Positions count from 0; a position without a row is null, and adds nothing to a sum.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::compute::cast;
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
+use arrow::compute::{cast, filter as filtered};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
@@ -34,15 +35,63 @@ pub(crate) fn moving_sums() -> ScalarUDF {
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Sums, signature })
 }
 
-/// The function `series_gap(series, length)`: the first position from which `length` elements in a row are 0.
-pub(crate) fn series_gap() -> ScalarUDF {
+/// The function `numbers(a, b, ...)`: the list of these. `[a, b]` says the same, and takes ten times as long.
+pub(crate) fn numbers() -> ScalarUDF {
+    ScalarUDF::new_from_impl(Numbers { signature: Signature::variadic(vec![DataType::Float64], Volatility::Immutable) })
+}
+
+/// The function `series_first(series, from)`: the first position from `from` on that holds a value, or null.
+pub(crate) fn series_first() -> ScalarUDF {
     let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::First, signature })
+}
+
+/// The function `series_gap(series, from, length)`: the first position from `from` on, from which `length` elements in a row are
+/// 0, null, or beyond the end.
+pub(crate) fn series_gap() -> ScalarUDF {
+    let signature = Signature::any(3, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Gap, signature })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Numbers {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Numbers {
+    fn name(&self) -> &'static str {
+        "numbers"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(list_type())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = args.args.into_iter().map(|argument| argument.into_array(args.number_rows));
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let columns: Vec<_> = arrays.iter().map(|array| array.as_primitive::<Float64Type>()).collect();
+        let lengths = OffsetBuffer::from_repeated_length(columns.len(), args.number_rows);
+        let elements: Float64Array = if columns.iter().all(|column| column.null_count() == 0) {
+            let slices: Vec<&[f64]> = columns.iter().map(|column| column.values().as_ref()).collect();
+            (0..args.number_rows).flat_map(|row| slices.iter().map(move |slice| slice[row])).collect::<Vec<_>>().into()
+        } else {
+            let element =
+                |row: usize| columns.iter().map(move |column| column.is_valid(row).then(|| column.value(row)));
+            (0..args.number_rows).flat_map(element).collect()
+        };
+        Ok(ColumnarValue::Array(list(DataType::Float64, lengths, Arc::new(elements))))
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Sums,
+    First,
     Gap,
 }
 
@@ -57,6 +106,7 @@ impl ScalarUDFImpl for SeriesFunction {
     fn name(&self) -> &'static str {
         match self.kind {
             Kind::Sums => "moving_sums",
+            Kind::First => "series_first",
             Kind::Gap => "series_gap",
         }
     }
@@ -73,7 +123,7 @@ impl ScalarUDFImpl for SeriesFunction {
         }
         Ok(match self.kind {
             Kind::Sums => list_type(),
-            Kind::Gap => DataType::Int64,
+            Kind::First | Kind::Gap => DataType::Int64,
         })
     }
 
@@ -85,8 +135,13 @@ impl ScalarUDFImpl for SeriesFunction {
         let number = |at: usize, row: usize| numbers[at].as_primitive::<Int64Type>().value(row);
         let known = |row: usize| arrays.iter().all(|array| array.is_valid(row));
         // The elements of all rows lie in one piece: an array a row would cost more than the sum.
-        let (elements, places) = (series.values().as_primitive::<Float64Type>().values(), series.value_offsets());
-        let of = |row: usize| &elements[places[row] as usize..places[row + 1] as usize];
+        let (elements, places) = (series.values().as_primitive::<Float64Type>(), series.value_offsets());
+        let span = |row: usize| places[row] as usize..places[row + 1] as usize;
+        let amounts = match elements.nulls() {
+            None => elements.values().clone(),
+            Some(_) => elements.iter().map(Option::unwrap_or_default).collect(),
+        };
+        let of = |row: usize| &amounts[span(row)];
         let rows = 0..series.len();
         Ok(ColumnarValue::Array(match self.kind {
             Kind::Sums => {
@@ -103,8 +158,16 @@ impl ScalarUDFImpl for SeriesFunction {
                 }
                 list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(sums)))
             }
+            Kind::First => {
+                let first = |row: usize| {
+                    let at = usize::try_from(number(0, row).max(0)).unwrap_or(usize::MAX);
+                    span(row).skip(at).find(|place| elements.is_valid(*place)).map(|place| place - span(row).start)
+                };
+                let firsts = rows.map(|row| first(row).filter(|_| known(row)).map(|at| at as i64));
+                Arc::new(firsts.collect::<Int64Array>())
+            }
             Kind::Gap => {
-                let gaps = rows.map(|row| known(row).then(|| gap(of(row), number(0, row))));
+                let gaps = rows.map(|row| known(row).then(|| gap(of(row), number(0, row), number(1, row))));
                 Arc::new(gaps.collect::<Int64Array>())
             }
         }))
@@ -117,9 +180,9 @@ fn sum(series: &[f64], first: i64, last: i64) -> f64 {
     part.iter().fold(0.0, |sum, value| sum + value)
 }
 
-fn gap(series: &[f64], length: i64) -> i64 {
-    let mut start = 0;
-    for (at, value) in (0..).zip(series) {
+fn gap(series: &[f64], from: i64, length: i64) -> i64 {
+    let mut start = from.max(0);
+    for (at, value) in (0..).zip(series).skip(usize::try_from(start).unwrap_or(usize::MAX)) {
         if at - start >= length {
             break;
         }
@@ -174,7 +237,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneSeries(AllSeries { groups: vec![Vec::new()], ..AllSeries::default() })))
+        Ok(Box::new(OneSeries(AllSeries { groups: 1, ..AllSeries::default() })))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -186,54 +249,85 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 }
 
-/// A series a group.
+/// A series a group, one after the other in places of the same width: a vector a group would be as many allocations.
 #[derive(Debug, Clone, Default)]
 struct AllSeries {
-    groups: Vec<Vec<f64>>,
-    /// Elements of the longest series so far: another is likely to become as long.
-    longest: usize,
-    /// What the groups take.
-    bytes: usize,
+    elements: Vec<f64>,
+    groups: usize,
+    width: usize,
 }
 
 /// What holds the place of a value that is not there yet: no value is like it.
 const NOT_YET: f64 = f64::NAN;
 
 impl AllSeries {
-    fn resize(&mut self, total: usize) {
-        self.bytes += total.saturating_sub(self.groups.len()) * size_of::<Vec<f64>>();
-        self.groups.resize(total, Vec::new());
+    fn resize(&mut self, groups: usize) {
+        self.groups = groups;
+        self.elements.resize(groups * self.width, NOT_YET);
     }
 
-    fn take(&mut self, emit: EmitTo) -> Vec<Vec<f64>> {
-        let taken = emit.take_needed(&mut self.groups);
-        self.bytes = self.groups.iter().map(|series| size_of_val(series) + size_of_val(series.as_slice())).sum();
-        taken
+    /// Makes room for a position, and the other months of its year.
+    fn widen(&mut self, position: usize) {
+        let width = (position + 1).next_multiple_of(12);
+        let mut wider = vec![NOT_YET; self.groups * width];
+        if self.width > 0 {
+            for (to, from) in wider.chunks_exact_mut(width).zip(self.elements.chunks_exact(self.width)) {
+                to[..self.width].copy_from_slice(from);
+            }
+        }
+        (self.elements, self.width) = (wider, width);
     }
 
-    fn put(&mut self, group: usize, positions: &Int64Array, values: &Float64Array, row: usize) -> Result<()> {
-        if positions.is_null(row) || values.is_null(row) {
-            return Ok(());
+    /// The first groups, or all.
+    fn take(&mut self, emit: EmitTo) -> Self {
+        let groups = match emit {
+            EmitTo::All => self.groups,
+            EmitTo::First(groups) => groups,
+        };
+        let rest = self.elements.split_off(groups * self.width);
+        let elements = std::mem::replace(&mut self.elements, rest);
+        self.groups -= groups;
+        Self { elements, groups, width: self.width }
+    }
+
+    fn series(&self) -> impl Iterator<Item = &[f64]> {
+        (0..self.groups).map(|group| &self.elements[group * self.width..(group + 1) * self.width])
+    }
+
+    fn put(&mut self, group: usize, position: i64, value: f64) -> Result<()> {
+        let at = place(position, value)?;
+        if at >= self.width {
+            self.widen(at);
         }
-        let (position, value) = (positions.value(row), values.value(row));
-        if !(0..POSITIONS).contains(&position) {
-            return exec_err!("monthly_series: position {position} is not one of 0 to {}", POSITIONS - 1);
-        }
-        if !value.is_finite() {
-            return exec_err!("monthly_series: {value} is not a number that can be added");
-        }
-        let (series, position) = (&mut self.groups[group], usize::try_from(position).unwrap_or_default());
-        self.longest = self.longest.max(position + 1);
-        if series.len() <= position {
-            let capacity = series.capacity();
-            series.reserve_exact(self.longest - series.len());
-            series.resize(position + 1, NOT_YET);
-            self.bytes += (series.capacity() - capacity) * size_of::<f64>();
-        }
-        if !std::mem::replace(&mut series[position], value).is_nan() {
+        let element = &mut self.elements[group * self.width + at];
+        if !std::mem::replace(element, value).is_nan() {
             return exec_err!("monthly_series: two values for position {position}; group them first");
         }
         Ok(())
+    }
+}
+
+/// The place of a value in its series.
+fn place(position: i64, value: f64) -> Result<usize> {
+    if !value.is_finite() {
+        return exec_err!("monthly_series: {value} is not a number that can be added");
+    }
+    match usize::try_from(position) {
+        Ok(place) if position < POSITIONS => Ok(place),
+        _ => exec_err!("monthly_series: position {position} is not one of 0 to {}", POSITIONS - 1),
+    }
+}
+
+/// The rows with a position and a value that the filter wants.
+fn wanted(arrays: &[ArrayRef], filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
+    let known = NullBuffer::union(arrays[0].nulls(), arrays[1].nulls()).map(|known| known.inner().clone());
+    let filter = filter.map(|filter| match filter.nulls() {
+        Some(known) => filter.values() & known.inner(),
+        None => filter.values().clone(),
+    });
+    match (known, filter) {
+        (Some(known), Some(filter)) => Some(&known & &filter),
+        (one, other) => one.or(other),
     }
 }
 
@@ -246,54 +340,66 @@ impl GroupsAccumulator for AllSeries {
         total: usize,
     ) -> Result<()> {
         self.resize(total);
-        let (positions, values) = (arrays[0].as_primitive(), arrays[1].as_primitive());
-        let wanted = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        let mut rows = groups.iter().enumerate().filter(|(row, _)| wanted(*row));
-        rows.try_for_each(|(row, group)| self.put(*group, positions, values, row))
+        let positions = arrays[0].as_primitive::<Int64Type>().values();
+        let values = arrays[1].as_primitive::<Float64Type>().values();
+        match wanted(arrays, filter) {
+            None => (0..groups.len()).try_for_each(|row| self.put(groups[row], positions[row], values[row])),
+            Some(rows) => rows.set_indices().try_for_each(|row| self.put(groups[row], positions[row], values[row])),
+        }
     }
 
     fn merge_batch(&mut self, arrays: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         self.resize(total);
         let (positions, values) = (arrays[0].as_list::<i32>(), arrays[1].as_list::<i32>());
-        for (row, group) in groups.iter().enumerate() {
-            let (positions, values) = (positions.value(row), values.value(row));
-            for at in 0..positions.len() {
-                self.put(*group, positions.as_primitive(), values.as_primitive(), at)?;
-            }
+        // The elements of all rows lie in one piece: an array a row would cost more than the rest.
+        let ends = positions.value_offsets().windows(2).zip(values.value_offsets().windows(2));
+        let positions = positions.values().as_primitive::<Int64Type>().values();
+        let values = values.values().as_primitive::<Float64Type>().values();
+        for (group, (of_positions, of_values)) in groups.iter().zip(ends) {
+            let positions = &positions[of_positions[0] as usize..of_positions[1] as usize];
+            let values = &values[of_values[0] as usize..of_values[1] as usize];
+            positions.iter().zip(values).try_for_each(|(position, value)| self.put(*group, *position, *value))?;
         }
         Ok(())
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        let groups = self.take(emit);
-        let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
-        let values: Float64Array =
-            groups.iter().flatten().map(|value| Some(if value.is_nan() { 0.0 } else { *value })).collect();
-        Ok(list(DataType::Float64, lengths, Arc::new(values)))
+        let taken = self.take(emit);
+        let length = |series: &[f64]| series.iter().rposition(|value| !value.is_nan()).map_or(0, |last| last + 1);
+        let lengths: Vec<usize> = taken.series().map(length).collect();
+        let mut values = Vec::with_capacity(lengths.iter().sum());
+        for (series, length) in taken.series().zip(&lengths) {
+            values.extend_from_slice(&series[..*length]);
+        }
+        let known: NullBuffer = values.iter().map(|value| !value.is_nan()).collect();
+        let values = Float64Array::new(values.into(), Some(known));
+        Ok(list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(values)))
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        let groups = self.take(emit);
-        let there = |series: &Vec<f64>| series.iter().filter(|value| !value.is_nan()).count();
-        let lengths = OffsetBuffer::from_lengths(groups.iter().map(there));
-        let known = || groups.iter().flat_map(|series| (0_i64..).zip(series)).filter(|(_, value)| !value.is_nan());
-        let positions: Int64Array = known().map(|(position, _)| Some(position)).collect();
-        let values: Float64Array = known().map(|(_, value)| Some(*value)).collect();
+        let taken = self.take(emit);
+        let there = |series: &[f64]| series.iter().filter(|value| !value.is_nan()).count();
+        let lengths = OffsetBuffer::from_lengths(taken.series().map(there));
+        let known = || taken.series().flat_map(|series| (0_i64..).zip(series)).filter(|(_, value)| !value.is_nan());
+        let positions: Vec<i64> = known().map(|(position, _)| position).collect();
+        let values: Vec<f64> = known().map(|(_, value)| *value).collect();
         Ok(vec![
-            list(DataType::Int64, lengths.clone(), Arc::new(positions)),
-            list(DataType::Float64, lengths, Arc::new(values)),
+            list(DataType::Int64, lengths.clone(), Arc::new(Int64Array::from(positions))),
+            list(DataType::Float64, lengths, Arc::new(Float64Array::from(values))),
         ])
     }
 
     fn convert_to_state(&self, arrays: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut rows = Self::default();
-        let groups: Vec<usize> = (0..arrays[0].len()).collect();
-        rows.update_batch(arrays, &groups, filter, groups.len())?;
-        rows.state(EmitTo::All)
+        let rows = arrays[0].len();
+        let rows = wanted(arrays, filter).unwrap_or_else(|| BooleanBuffer::new_set(rows));
+        let lengths = OffsetBuffer::from_lengths(rows.iter().map(usize::from));
+        let rows = BooleanArray::new(rows, None);
+        let state = |array: &ArrayRef| Ok(list(array.data_type().clone(), lengths.clone(), filtered(array, &rows)?));
+        arrays.iter().map(state).collect()
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
+        size_of_val(self) + self.elements.capacity() * size_of::<f64>()
     }
 }
 
@@ -339,13 +445,14 @@ mod tests {
     fn session(partitions: usize) -> SessionContext {
         let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
         session.register_udaf(monthly_series());
-        session.register_udf(moving_sums());
-        session.register_udf(series_gap());
+        for function in [moving_sums(), numbers(), series_first(), series_gap()] {
+            session.register_udf(function);
+        }
         session
     }
 
     #[tokio::test]
-    async fn months_are_gathered_and_missing_ones_are_zero() {
+    async fn months_are_gathered_and_missing_ones_are_null() {
         let sql = "select customer, monthly_series(month, value) filter (where value <> 9) as series
             from (values ('a', 3, 1.5), ('b', 0, 2.0), ('a', 0, -1.0), ('a', 5, 9.0), ('c', 1, 9.0), ('d', 1, null))
                 as months (customer, month, value)
@@ -354,14 +461,14 @@ mod tests {
             let found = session(partitions).sql(sql).await.unwrap().collect().await.unwrap();
             assert_batches_eq!(
                 [
-                    "+----------+-----------------------+",
-                    "| customer | series                |",
-                    "+----------+-----------------------+",
-                    "| a        | [-1.0, 0.0, 0.0, 1.5] |",
-                    "| b        | [2.0]                 |",
-                    "| c        | []                    |",
-                    "| d        | []                    |",
-                    "+----------+-----------------------+",
+                    "+----------+-----------------+",
+                    "| customer | series          |",
+                    "+----------+-----------------+",
+                    "| a        | [-1.0, , , 1.5] |",
+                    "| b        | [2.0]           |",
+                    "| c        | []              |",
+                    "| d        | []              |",
+                    "+----------+-----------------+",
                 ],
                 &found
             );
@@ -371,7 +478,8 @@ mod tests {
     #[tokio::test]
     async fn parts_are_added_and_gaps_found() {
         let sql = "select moving_sums(series, 0, 3, 1, 2), moving_sums(series, -1, 0, -9, 99), moving_sums(series, 3, 2, 0, 0),
-                moving_sums(series, 5, 6, 0, -1), series_gap(series, 1), series_gap(series, 2), series_gap(series, 3)
+                moving_sums(series, 5, 6, 0, -1), series_gap(series, 0, 1), series_gap(series, 0, 2), series_gap(series, 1, 3), series_gap(series, 7, 1),
+                series_first(series, -1), series_first(series, 1), series_first(series, 5), series_first(series, 6)
             from (select monthly_series(month, value) as series
                 from (values (0, 1.0), (2, 4.0), (5, 8.0)) as months (month, value)) as made";
         let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
@@ -380,7 +488,28 @@ mod tests {
             .iter()
             .map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap())
             .collect();
-        assert_eq!(values, ["[4.0, 4.0, 0.0, 8.0]", "[13.0, 13.0]", "[]", "[0.0, 0.0]", "1", "3", "6"]);
+        assert_eq!(
+            values,
+            ["[4.0, 4.0, 0.0, 8.0]", "[13.0, 13.0]", "[]", "[0.0, 0.0]", "1", "3", "6", "7", "0", "2", "5", ""]
+        );
+    }
+
+    #[tokio::test]
+    async fn numbers_are_a_list_of_doubles() {
+        let sql = "select numbers(1, x, x * 2) as three, numbers(x) as one, numbers(x, y) as with_null
+            from (values (0.5, 1.0), (2.0, null)) as pairs (x, y)";
+        let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
+        assert_batches_eq!(
+            [
+                "+-----------------+-------+------------+",
+                "| three           | one   | with_null  |",
+                "+-----------------+-------+------------+",
+                "| [1.0, 0.5, 1.0] | [0.5] | [0.5, 1.0] |",
+                "| [1.0, 2.0, 4.0] | [2.0] | [2.0, ]    |",
+                "+-----------------+-------+------------+",
+            ],
+            &found
+        );
     }
 
     #[tokio::test]

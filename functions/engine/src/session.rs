@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -25,7 +28,7 @@ use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::series::{monthly_series, moving_sums, series_gap};
+use crate::series::{monthly_series, moving_sums, numbers, series_first, series_gap};
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -67,7 +70,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
     for aggregate in [exact_sum(), exact_products(), monthly_series()] {
         session.register_udaf(aggregate);
     }
-    for function in [moving_sums(), series_gap()] {
+    for function in [moving_sums(), numbers(), series_first(), series_gap()] {
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");
@@ -77,6 +80,33 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
             .expect("the default catalog takes schemas");
     }
     session
+}
+
+/// The rows at once of a merge of many files: each is ahead by as many.
+const MERGED_ROWS: usize = 8_192;
+
+/// The same session with queries that do not part their rows.
+pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
+    let state = session.state();
+    // The tables are the same: no empty catalog is to take their place.
+    let config = state
+        .config()
+        .clone()
+        .with_target_partitions(1)
+        .with_batch_size(MERGED_ROWS)
+        .with_create_default_catalog_and_schema(false);
+    SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
+}
+
+/// Runs a query in a task of its own: with one partition it would run where it is polled, and others wait.
+///
+/// # Errors
+/// Those of the query.
+pub(crate) async fn apart<T: Send + 'static>(query: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let ended = SpawnedTask::spawn(query).join_unwind().await;
+    ended
+        .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))
+        .context(|| "a query was stopped".to_owned())?
 }
 
 /// Puts a table into one of the schemas.

@@ -35,7 +35,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use stats::ratio::{RatioSums, ScoreSums};
 use stats::regression::benjamini_hochberg;
@@ -140,19 +140,24 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         inactivity_months: engine.config.method.inactivity_months,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
-    let measures = MEASURES.iter().map(|measure| both_sums(engine, session, measure, &parameters));
-    let mut sums = futures::stream::iter(measures.collect::<Vec<_>>()).buffered(AT_ONCE);
+    // The slowest are last in the list, and first to start.
+    let measures = MEASURES.iter().rev().map(async |measure| {
+        let sums = both_sums(engine, session, measure, &parameters).await?;
+        Ok::<_, Error>((measure.name, sums))
+    });
+    let sums = futures::stream::iter(measures.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+    let sums: HashMap<&str, (Rows, Option<Rows>)> = sums.try_collect().await?;
     let segments = segments(session).await?;
     let mut rows = Vec::new();
-    for Measure { needs, reads, finish, .. } in MEASURES {
-        let (sums, errors) = sums.next().await.expect("one for each measure")?;
+    for Measure { name, needs, reads, finish, .. } in MEASURES {
+        let (sums, errors) = &sums[name];
         let applicable = needs.iter().all(|source| engine.config.lake.contains_key(*source));
         let mut segments = segments.clone();
         for row in 0..sums.len() {
             segments.entry(sums.text("segment", row)?.unwrap_or_default()).or_default().get_or_insert(row);
         }
         for (segment, row) in segments {
-            let sums = &Sums { rows: &sums, errors: errors.as_ref(), row, segment };
+            let sums = &Sums { rows: sums, errors: errors.as_ref(), row, segment };
             let reads = [*reads, &["customers"]].concat();
             let finished = finish(&scope, sums)?.into_iter();
             let finished = finished.map(|row| row.segment(&sums.segment).reads(reads.clone()));
@@ -205,7 +210,9 @@ async fn both_sums(
     let fitted =
         MemTable::try_new(fitted.schema(), vec![vec![fitted]]).context(|| format!("fitted.{}", measure.name))?;
     session::register(session, "fitted", measure.name, Arc::new(fitted))?;
-    let errors = summed(engine, session, &format!("measures/{}_errors", measure.name), parameters).await?;
+    // Answers come customer by customer: each customer's are summed and gone before the next one's.
+    let session = session::in_one_partition(session);
+    let errors = summed(engine, &session, &format!("measures/{}_errors", measure.name), parameters).await?;
     Ok((sums, Some(errors)))
 }
 
@@ -213,7 +220,8 @@ async fn summed(engine: &Engine, session: &SessionContext, name: &str, parameter
     let started = Instant::now();
     let model = engine.models.get(name)?;
     let planned = session::plan_model(session, model, parameters).await?;
-    let sums = Rows::collect(planned).await.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
+    let context = format!("sql/{}.sql ({})", model.name, model.origin);
+    let sums = session::apart(async { Rows::collect(planned).await.context(|| context) }).await?;
     tracing::debug!("{name} summed in {:.2?}", started.elapsed());
     Ok(sums)
 }
