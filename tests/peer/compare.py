@@ -545,6 +545,14 @@ def own_functions(engine):
     def first(values, begin):
         return next((place for place in range(max(begin, 0), len(values)) if values[place] is not None), None)
 
+    def moments(values):
+        return [float(place) for place, value in enumerate(values) if value is not None][1:]
+
+    def change(values, at, distance):
+        known = [place + distance for place, value in enumerate(at) if value is not None]
+        value = lambda place: (values[place] if place < len(values) else None) or 0.0
+        return [value(two) - value(one) if one >= 0 else None for one, two in zip(known, known[1:])]
+
     def gap(values, begin, length):
         places = range(max(begin, 0), max(begin, len(values)) + 1)
         return next(place for place in places if not any(values[place : place + length]))
@@ -560,6 +568,8 @@ def own_functions(engine):
     for name, function, takes, gives in (
         ("own_series", series, ["struct(place bigint, value double)[]"], "double[]"),
         ("series_first", first, ["double[]", "bigint"], "bigint"),
+        ("series_moments", moments, ["double[]"], "double[]"),
+        ("series_change", change, ["double[]", "double[]", "bigint"], "double[]"),
         ("series_gap", gap, ["double[]", "bigint", "bigint"], "bigint"),
         ("moving_sums", moving_sums, ["double[]"] + ["bigint"] * 4, "double[]"),
         ("own_products", products, ["double[][]", "double[][]"], "double[]"),

@@ -17,8 +17,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -334,7 +333,7 @@ pub(crate) struct ObjectTable {
     format: Format,
     schema: TableSchema,
     files: Vec<PartitionedFile>,
-    /// The columns by which the rows of each file are sorted, and then those of the table.
+    /// The columns by which the rows of each file are sorted.
     sorted_by: Vec<String>,
 }
 
@@ -345,7 +344,7 @@ impl ObjectTable {
         Self { store, format: Format::Parquet, schema: TableSchema::from(schema), files, sorted_by: Vec::new() }
     }
 
-    /// The table of objects of which each is sorted by these columns: its rows come in this order.
+    /// The table of objects of which each is sorted by these columns: a query may merge them instead of sorting.
     pub(crate) fn sorted_by(self, columns: &[&str]) -> Self {
         Self { sorted_by: columns.iter().map(|column| (*column).to_owned()).collect(), ..self }
     }
@@ -377,6 +376,7 @@ impl TableProvider for ObjectTable {
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let reader = self.format.reader();
         let source = reader.file_source(self.schema.clone());
+        // One partition with two files is not sorted.
         let merged = self.files.len() > 1 && !self.sorted_by.is_empty();
         let partitions = if merged { self.files.len() } else { state.config().target_partitions() };
         let groups = FileGroup::new(self.files.clone()).split_files(partitions);
@@ -390,13 +390,6 @@ impl TableProvider for ObjectTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        let files = reader.create_physical_plan(state, config).await?;
-        Ok(match files.output_ordering().cloned().filter(|_| merged) {
-            // The optimizer takes a merge that is no limit for one of its own, and away.
-            Some(ordering) => {
-                Arc::new(SortPreservingMergeExec::new(ordering, files).with_fetch(Some(isize::MAX as usize)))
-            }
-            None => files,
-        })
+        reader.create_physical_plan(state, config).await
     }
 }

@@ -1,6 +1,6 @@
 //! A customer's months as one list: `monthly_series(position, value)` makes it, `moving_sums(series, first, last, from, to)`
 //! adds up the months around each, `series_first(series, from)` finds the next value, `series_gap(series, from, length)` the
-//! next silence.
+//! next silence, `series_change(series, moments, distance)` what changed from one moment to the next.
 //!
 //! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
 //! go over all rows again. Positions count from 0; a position without a row is null, and adds nothing to a sum.
@@ -44,6 +44,20 @@ pub(crate) fn numbers() -> ScalarUDF {
 pub(crate) fn series_first() -> ScalarUDF {
     let signature = Signature::any(2, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::First, signature })
+}
+
+/// The function `series_moments(series)`: the positions that hold a value, but the first of them.
+pub(crate) fn series_moments() -> ScalarUDF {
+    let signature = Signature::any(1, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Moments, signature })
+}
+
+/// The function `series_change(series, moments, distance)`: for each position at which `moments` holds a value, but the first of
+/// them, how much the series, so many positions after it, differs from the series so many after the position before at which
+/// it holds one. Null where that would be before the beginning; a null of the series is 0.
+pub(crate) fn series_change() -> ScalarUDF {
+    let signature = Signature::any(3, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Change, signature })
 }
 
 /// The function `series_gap(series, from, length)`: the first position from `from` on, from which `length` elements in a row are
@@ -92,6 +106,8 @@ impl ScalarUDFImpl for Numbers {
 enum Kind {
     Sums,
     First,
+    Moments,
+    Change,
     Gap,
 }
 
@@ -107,6 +123,8 @@ impl ScalarUDFImpl for SeriesFunction {
         match self.kind {
             Kind::Sums => "moving_sums",
             Kind::First => "series_first",
+            Kind::Moments => "series_moments",
+            Kind::Change => "series_change",
             Kind::Gap => "series_gap",
         }
     }
@@ -118,11 +136,12 @@ impl ScalarUDFImpl for SeriesFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         // A parameter has no type yet when a model is planned.
         let is_number = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
-        if types[0] != list_type() || !types[1..].iter().all(is_number) {
-            return exec_err!("{} takes a series and whole numbers, not {types:?}", self.name());
+        let series = if self.kind == Kind::Change { 2 } else { 1 };
+        if types[..series].iter().any(|found| *found != list_type()) || !types[series..].iter().all(is_number) {
+            return exec_err!("{} takes {series} series, then whole numbers, not {types:?}", self.name());
         }
         Ok(match self.kind {
-            Kind::Sums => list_type(),
+            Kind::Sums | Kind::Moments | Kind::Change => list_type(),
             Kind::First | Kind::Gap => DataType::Int64,
         })
     }
@@ -130,7 +149,9 @@ impl ScalarUDFImpl for SeriesFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let series = arrays[0].as_list::<i32>();
-        let numbers = arrays[1..].iter().map(|array| cast(array, &DataType::Int64));
+        let moments = arrays[usize::from(self.kind == Kind::Change)].as_list::<i32>();
+        let lists = if self.kind == Kind::Change { 2 } else { 1 };
+        let numbers = arrays[lists..].iter().map(|array| cast(array, &DataType::Int64));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let number = |at: usize, row: usize| numbers[at].as_primitive::<Int64Type>().value(row);
         let known = |row: usize| arrays.iter().all(|array| array.is_valid(row));
@@ -158,6 +179,23 @@ impl ScalarUDFImpl for SeriesFunction {
                 }
                 list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(sums)))
             }
+            Kind::Moments | Kind::Change => {
+                let (holds, places) = (moments.values(), moments.value_offsets());
+                let (mut lengths, mut found) = (Vec::new(), Vec::new());
+                for row in rows {
+                    let before = found.len();
+                    let of_moments = if known(row) { places[row] as usize..places[row + 1] as usize } else { 0..0 };
+                    let moments =
+                        (0_i64..).zip(of_moments).filter(|(_, at)| holds.is_valid(*at)).map(|(place, _)| place);
+                    if self.kind == Kind::Moments {
+                        found.extend(moments.skip(1).map(|place| Some(place as f64)));
+                    } else {
+                        push_changes(&mut found, of(row), moments, number(0, row));
+                    }
+                    lengths.push(found.len() - before);
+                }
+                list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(found)))
+            }
             Kind::First => {
                 let first = |row: usize| {
                     let at = usize::try_from(number(0, row).max(0)).unwrap_or(usize::MAX);
@@ -178,6 +216,19 @@ fn sum(series: &[f64], first: i64, last: i64) -> f64 {
     let at = |position: i64| usize::try_from(position).unwrap_or(0).min(series.len());
     let part = series.get(at(first)..at(last.saturating_add(1))).unwrap_or_default();
     part.iter().fold(0.0, |sum, value| sum + value)
+}
+
+fn push_changes(changes: &mut Vec<Option<f64>>, series: &[f64], moments: impl Iterator<Item = i64>, distance: i64) {
+    let at = |position: i64| {
+        let position = usize::try_from(position.saturating_add(distance)).ok();
+        position.map(|at| series.get(at).copied().unwrap_or_default())
+    };
+    let mut before: Option<i64> = None;
+    for moment in moments {
+        if let Some(before) = before.replace(moment) {
+            changes.push(at(before).zip(at(moment)).map(|(first, second)| second - first));
+        }
+    }
 }
 
 fn gap(series: &[f64], from: i64, length: i64) -> i64 {
@@ -445,7 +496,7 @@ mod tests {
     fn session(partitions: usize) -> SessionContext {
         let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
         session.register_udaf(monthly_series());
-        for function in [moving_sums(), numbers(), series_first(), series_gap()] {
+        for function in [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments()] {
             session.register_udf(function);
         }
         session
@@ -491,6 +542,29 @@ mod tests {
         assert_eq!(
             values,
             ["[4.0, 4.0, 0.0, 8.0]", "[13.0, 13.0]", "[]", "[0.0, 0.0]", "1", "3", "6", "7", "0", "2", "5", ""]
+        );
+    }
+
+    #[tokio::test]
+    async fn changes_go_from_one_moment_to_the_next() {
+        // Moments at 1, 2 and 5; the series is 1, 2, 4, 8, nothing, 32.
+        let sql = "select series_moments(moments) as moments, series_change(series, moments, 0) as same,
+                series_change(series, moments, 1) as later, series_change(series, moments, -2) as earlier,
+                series_change(moments, moments, 0) as own, series_change(moments, series_zero, 0) as none
+            from (select monthly_series(month, value) filter (where month <> 4) as series,
+                    monthly_series(month, month) filter (where month in (1, 2, 5)) as moments,
+                    monthly_series(month, month) filter (where month = 0) as series_zero
+                from (values (0, 1.0), (1, 2.0), (2, 4.0), (3, 8.0), (4, 16.0), (5, 32.0)) as months (month, value)) as made";
+        let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
+        assert_batches_eq!(
+            [
+                "+------------+-------------+-------------+---------+------------+------+",
+                "| moments    | same        | later       | earlier | own        | none |",
+                "+------------+-------------+-------------+---------+------------+------+",
+                "| [2.0, 5.0] | [2.0, 28.0] | [4.0, -8.0] | [, 7.0] | [1.0, 3.0] | []   |",
+                "+------------+-------------+-------------+---------+------------+------+",
+            ],
+            &found
         );
     }
 

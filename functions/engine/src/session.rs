@@ -28,7 +28,7 @@ use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::series::{monthly_series, moving_sums, numbers, series_first, series_gap};
+use crate::series::{monthly_series, moving_sums, numbers, series_change, series_first, series_gap, series_moments};
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -70,7 +70,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
     for aggregate in [exact_sum(), exact_products(), monthly_series()] {
         session.register_udaf(aggregate);
     }
-    for function in [moving_sums(), numbers(), series_first(), series_gap()] {
+    for function in [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments()] {
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");
@@ -89,12 +89,14 @@ const MERGED_ROWS: usize = 8_192;
 pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
     let state = session.state();
     // The tables are the same: no empty catalog is to take their place.
-    let config = state
+    let mut config = state
         .config()
         .clone()
         .with_target_partitions(1)
         .with_batch_size(MERGED_ROWS)
         .with_create_default_catalog_and_schema(false);
+    // Sorted files are merged, where they would be put together as they come.
+    config.options_mut().optimizer.prefer_existing_sort = true;
     SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
 }
 

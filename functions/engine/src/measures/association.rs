@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use stats::Undefined;
 use stats::regression::{Fit, Shape, benjamini_hochberg};
 
-use super::panel::{self, Fitted, HISTORY, Panel};
+use super::panel::{self, ANSWERS, Fitted, HISTORY, Panel};
 use super::{SCORES, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{Row, Status};
@@ -66,8 +66,8 @@ fn column(outcome: usize) -> String {
 pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
     let columns = ["revenue_unit", "service_cost_unit", "score_prior", "score_fitted"].map(str::to_owned);
     let of_outcome = |outcome| ["slope", "prior", "fitted"].map(|what| format!("{}_{what}", column(outcome)));
-    let mut fitted = Fitted::new(columns.into_iter().chain((0..OUTCOMES).flat_map(of_outcome)));
-    for (name, panel) in &Panel::all(sums)? {
+    let mut fitted = Fitted::new(ANSWERS, columns.into_iter().chain((0..OUTCOMES).flat_map(of_outcome)));
+    for (name, panel) in &Panel::all(sums, ANSWERS)? {
         let Ok(fit) = panel.fit(sums, "products", SHAPE)? else { continue };
         let number = |name| Ok::<_, crate::Error>(sums.number(name, panel.row())?.unwrap_or_default());
         let (mean_score, mean_spend) = (number("mean_score")?, number("mean_spend_before")?);
@@ -89,7 +89,7 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
 }
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
-    let panels = Panel::all(sums.rows)?;
+    let panels = Panel::all(sums.rows, ANSWERS)?;
     let mut rows = Vec::new();
     for score in SCORES {
         let panel = panels.get(&(score.to_owned(), sums.segment.clone()));

@@ -5,7 +5,7 @@ use stats::fieller::Pair;
 use stats::regression::{Fit, Shape};
 use stats::{Estimate, Undefined};
 
-use super::panel::{self, Fitted, HISTORY, Panel};
+use super::panel::{self, ANSWERS, Fitted, HISTORY, Panel};
 use super::{SCORES, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{Row, Status};
@@ -13,7 +13,7 @@ use crate::rows::Rows;
 
 const SHAPE: Shape = Shape { controls: 1, focal: 2, outcomes: 1 };
 /// Answers on each side of what is expected.
-const ANSWERS: i64 = 50;
+const EACH_SIDE: i64 = 50;
 /// What the interval of the ratio says of the claim that losses are twice the gains.
 const VERDICTS: [[&str; 2]; 2] =
     [["different_from_both", "consistent_with_twice"], ["no_asymmetry_shown", "cannot_tell"]];
@@ -25,8 +25,8 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
         let of = |side: &str| ["slope", "prior", "fitted"].map(|what| format!("{side}_{what}"));
         [of(one).to_vec(), of(other).to_vec(), vec![format!("{model}_prior"), format!("{model}_fitted")]].concat()
     });
-    let mut fitted = Fitted::new(std::iter::once("revenue_unit".to_owned()).chain(columns));
-    for (name, panel) in &Panel::all(sums)? {
+    let mut fitted = Fitted::new(ANSWERS, std::iter::once("revenue_unit".to_owned()).chain(columns));
+    for (name, panel) in &Panel::all(sums, ANSWERS)? {
         let (Ok(slopes), Ok(bands)) =
             (panel.fit(sums, "slope_products", SHAPE)?, panel.fit(sums, "band_products", SHAPE)?)
         else {
@@ -52,7 +52,7 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
 }
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
-    let panels = Panel::all(sums.rows)?;
+    let panels = Panel::all(sums.rows, ANSWERS)?;
     let mut rows = Vec::new();
     for score in SCORES {
         let panel = panels.get(&(score.to_owned(), sums.segment.clone()));
@@ -84,7 +84,7 @@ fn found(scope: &Scope, sums: &Sums, score: &str, panel: Option<&Panel>) -> Resu
     let Some(errors) = sums.errors_where("score", score)? else { return Ok(Err(Status::InsufficientN)) };
     let (customers, answers) = (errors.integer("customers")?, errors.integer("answers")?);
     let sides = panel.total(sums.rows, "answers_below")?.min(panel.total(sums.rows, "answers_above")?);
-    if !fits.iter().all(|fit| panel::is_large(scope.guards, fit, customers)) || scope.guards && sides < ANSWERS {
+    if !fits.iter().all(|fit| panel::is_large(scope.guards, fit, customers)) || scope.guards && sides < EACH_SIDE {
         return Ok(Err(Status::InsufficientN));
     }
     let unit = panel::unit(sums.rows, "revenue_cap", panel.row())?;

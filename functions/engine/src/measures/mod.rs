@@ -12,6 +12,7 @@ mod coverage;
 mod customer_acquisition_cost;
 mod earned_growth;
 mod first_contact_resolution;
+mod first_difference;
 mod interaction_means;
 mod interaction_shares;
 mod lifetime_value;
@@ -114,6 +115,10 @@ const MEASURES: &[Measure] = &[
     measure("survival", INTERACTIONS, BOTH, survival::finish),
     Measure { fit: Some(association::fitted), ..measure("association", BOTH, BOTH, association::finish) },
     Measure { fit: Some(asymmetry::fitted), ..measure("asymmetry", BOTH, BOTH, asymmetry::finish) },
+    Measure {
+        fit: Some(first_difference::fitted),
+        ..measure("first_difference", BOTH, BOTH, first_difference::finish)
+    },
     measure("band_means", BOTH, BOTH, band_means::finish),
     measure("rank_correlation", BOTH, BOTH, rank_correlation::finish),
 ];

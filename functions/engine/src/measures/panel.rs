@@ -1,4 +1,4 @@
-//! What the regressions share: the cells of segment, tenure and month, fitted once for everybody and once for each segment.
+//! What the regressions share: cells, as of segment, tenure and month, fitted once for everybody and once for each segment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,19 @@ const ROWS_A_COLUMN: f64 = 10.0;
 /// Six months before the answer and six after it.
 pub(super) const HISTORY: i32 = 13;
 
-/// Segment, tenure band and month of cells, each with its row of the sums.
+/// What the cells of a model are made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Factors {
+    /// Whether segments differ, beside the columns.
+    pub(super) segments: bool,
+    /// The two columns of the sums whose levels are held equal.
+    pub(super) columns: [&'static str; 2],
+}
+
+/// Of answers and the months around them.
+pub(super) const ANSWERS: Factors = Factors { segments: true, columns: ["tenure_band", "month"] };
+
+/// Segment and levels of cells, each with its row of the sums.
 type Cells = Vec<((String, i64, i64), usize)>;
 
 /// The cells of one score, of everybody or of a segment.
@@ -29,12 +41,13 @@ pub(super) struct Panel {
 
 impl Panel {
     /// The panels of the sums, by score and scope.
-    pub(super) fn all(sums: &Rows) -> Result<BTreeMap<(String, String), Self>> {
+    pub(super) fn all(sums: &Rows, factors: Factors) -> Result<BTreeMap<(String, String), Self>> {
         let mut panels: BTreeMap<(String, String), Cells> = BTreeMap::new();
         for row in 0..sums.len() {
             let text = |name| Ok::<_, crate::Error>(sums.text(name, row)?.unwrap_or_default());
             let (score, segment) = (text("score")?, text("segment")?);
-            let key = (segment.clone(), sums.integer("tenure_band", row)?, sums.integer("month", row)?);
+            let [one, other] = factors.columns;
+            let key = (segment.clone(), sums.integer(one, row)?, sums.integer(other, row)?);
             for scope in [ALL.to_owned(), segment] {
                 panels.entry((score.clone(), scope)).or_default().push((key.clone(), row));
             }
@@ -43,7 +56,10 @@ impl Panel {
             let mut segments: Vec<&String> = cells.iter().map(|((segment, ..), _)| segment).collect();
             segments.dedup();
             let place = |segment: &String| segments.iter().position(|other| *other == segment).unwrap_or(0) as i64;
-            let levels = cells.iter().map(|((segment, tenure, month), _)| vec![place(segment), *tenure, *month]);
+            let levels = cells.iter().map(|((segment, one, other), _)| {
+                let segment = Some(place(segment)).filter(|_| factors.segments);
+                segment.into_iter().chain([*one, *other]).collect()
+            });
             Self { levels: levels.collect(), cells }
         };
         Ok(panels.into_iter().map(|(name, cells)| (name, panel(cells))).collect())
@@ -84,14 +100,15 @@ pub(super) fn unit(sums: &Rows, column: &str, row: usize) -> Result<f64> {
 
 /// A table `fitted.*`: a row for each cell of each panel, with these coefficients.
 pub(super) struct Fitted {
+    factors: Factors,
     columns: Vec<String>,
     keys: Vec<(String, String, String, i64, i64)>,
     numbers: Vec<Vec<f64>>,
 }
 
 impl Fitted {
-    pub(super) fn new(columns: impl IntoIterator<Item = String>) -> Self {
-        Self { columns: columns.into_iter().collect(), keys: Vec::new(), numbers: Vec::new() }
+    pub(super) fn new(factors: Factors, columns: impl IntoIterator<Item = String>) -> Self {
+        Self { factors, columns: columns.into_iter().collect(), keys: Vec::new(), numbers: Vec::new() }
     }
 
     /// Adds the cells of a panel; `numbers` gives a cell's coefficients in the order of the columns.
@@ -101,8 +118,8 @@ impl Fitted {
         panel: &Panel,
         numbers: impl Fn(&[i64]) -> Vec<f64>,
     ) {
-        for (((segment, tenure, month), _), levels) in panel.cells.iter().zip(&panel.levels) {
-            self.keys.push((score.clone(), scope.clone(), segment.clone(), *tenure, *month));
+        for (((segment, one, other), _), levels) in panel.cells.iter().zip(&panel.levels) {
+            self.keys.push((score.clone(), scope.clone(), segment.clone(), *one, *other));
             self.numbers.push(numbers(levels));
         }
     }
@@ -119,8 +136,8 @@ impl Fitted {
             ("score", text(|key| &key.0)),
             ("scope", text(|key| &key.1)),
             ("segment", text(|key| &key.2)),
-            ("tenure_band", whole(|key| key.3)),
-            ("month", whole(|key| key.4)),
+            (self.factors.columns[0], whole(|key| key.3)),
+            (self.factors.columns[1], whole(|key| key.4)),
         ];
         for (at, name) in self.columns.iter().enumerate() {
             let numbers: Float64Array = self.numbers.iter().map(|numbers| Some(numbers[at])).collect();

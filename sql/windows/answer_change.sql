@@ -1,0 +1,78 @@
+-- How each customer's score changed from one month with an answer to the next with one, at least two months later, up to three
+-- before the reported month, and how revenue around the second differs from revenue around the first: at the same distance
+-- from each, from three months before to three after. What is lasting about a customer is in both and falls out. Scores are means of the
+-- month, revenue is capped as money for inference is, a month without a row is 0; revenue before history is not known. Answers
+-- of a customer come one after the other, so customers are all that is sorted.
+-- grain: customer_id, score, month
+with caps as (
+    select coalesce(max(cap), 0) as revenue
+    from windows.cap
+    where outcome = 'revenue'
+),
+months as (
+    select
+        customer_id,
+        month - $history_from as place,
+        greatest(least(revenue, (select revenue from caps)), -(select revenue from caps)) as revenue,
+        cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
+        cast(csat_sum as double) / nullif(csat_responses, 0) as csat,
+        cast(ces_sum as double) / nullif(ces_responses, 0) as ces,
+    from facts.customer_history
+    where month between $history_from and $as_of and customer_id is not null
+),
+series as (
+    select
+        customer_id,
+        monthly_series(place, place) as places,
+        monthly_series(place, revenue) as revenue,
+        monthly_series(place, nps) as nps,
+        monthly_series(place, csat) as csat,
+        monthly_series(place, ces) as ces,
+    from months
+    group by customer_id
+),
+scored as (
+    select
+        series.customer_id,
+        customer.segment,
+        series.places,
+        series.revenue,
+        unnest(['ces', 'csat', 'nps']) as score,
+        unnest([series.ces, series.csat, series.nps]) as answers,
+    from windows.customer as customer
+    inner join series on series.customer_id = customer.customer_id
+),
+changes as (
+    select
+        customer_id,
+        segment,
+        score,
+        unnest(series_moments(answers)) as place,
+        unnest(series_change(places, answers, 0)) as gap,
+        unnest(series_change(answers, answers, 0)) as change,
+        unnest(series_change(revenue, answers, -3)) as revenue_lead_3,
+        unnest(series_change(revenue, answers, -2)) as revenue_lead_2,
+        unnest(series_change(revenue, answers, -1)) as revenue_lead_1,
+        unnest(series_change(revenue, answers, 0)) as revenue_0,
+        unnest(series_change(revenue, answers, 1)) as revenue_1,
+        unnest(series_change(revenue, answers, 2)) as revenue_2,
+        unnest(series_change(revenue, answers, 3)) as revenue_3,
+    from scored
+)
+select
+    customer_id,
+    segment,
+    score,
+    $history_from + cast(place - gap as int) as month_before,
+    $history_from + cast(place as int) as month,
+    change,
+    revenue_lead_3,
+    revenue_lead_2,
+    revenue_lead_1,
+    revenue_0,
+    revenue_1,
+    revenue_2,
+    revenue_3,
+from changes
+where place <= $as_of - 3 - $history_from and gap >= 2
+order by customer_id
