@@ -69,10 +69,6 @@ use crate::restatement::Basis;
 use crate::session::View;
 use crate::snapshot::Snapshot;
 
-/// Queries allocate much from all threads: with the allocator of the C library they take a third more time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The version that facts, runs and publications are stamped with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
