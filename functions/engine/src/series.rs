@@ -111,11 +111,18 @@ enum Kind {
     Gap,
 }
 
-/// A function of a series and whole numbers.
+/// A function of one or two series and whole numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SeriesFunction {
     kind: Kind,
     signature: Signature,
+}
+
+impl SeriesFunction {
+    /// How many of the arguments are series; the last of them has the moments.
+    fn series(&self) -> usize {
+        if self.kind == Kind::Change { 2 } else { 1 }
+    }
 }
 
 impl ScalarUDFImpl for SeriesFunction {
@@ -136,7 +143,7 @@ impl ScalarUDFImpl for SeriesFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         // A parameter has no type yet when a model is planned.
         let is_number = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
-        let series = if self.kind == Kind::Change { 2 } else { 1 };
+        let series = self.series();
         if types[..series].iter().any(|found| *found != list_type()) || !types[series..].iter().all(is_number) {
             return exec_err!("{} takes {series} series, then whole numbers, not {types:?}", self.name());
         }
@@ -149,9 +156,8 @@ impl ScalarUDFImpl for SeriesFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let series = arrays[0].as_list::<i32>();
-        let moments = arrays[usize::from(self.kind == Kind::Change)].as_list::<i32>();
-        let lists = if self.kind == Kind::Change { 2 } else { 1 };
-        let numbers = arrays[lists..].iter().map(|array| cast(array, &DataType::Int64));
+        let moments = arrays[self.series() - 1].as_list::<i32>();
+        let numbers = arrays[self.series()..].iter().map(|array| cast(array, &DataType::Int64));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let number = |at: usize, row: usize| numbers[at].as_primitive::<Int64Type>().value(row);
         let known = |row: usize| arrays.iter().all(|array| array.is_valid(row));
