@@ -167,6 +167,14 @@ class Polars:
         kept = undecided | (pl.col("occurred_at") < start + pl.duration(hours=38))
         return rows.filter(kept), ["month", "customer_id", "occurred_at"], values
 
+    def customer_driver_month(self):
+        scores = ["nps", "csat", "ces"]
+        asked = pl.any_horizontal(pl.col(scores).is_not_null())
+        values = {f"{score}_responses": pl.col(score).count() for score in scores}
+        values |= {f"{score}_sum": pl.col(score).sum() for score in scores}
+        rows = self.interactions.filter(pl.col("customer_id").is_not_null(), asked)
+        return rows, ["month", "customer_id", "channel", "touchpoint", "stage"], values
+
     def service_contact(self):
         rows = self.interactions.filter(pl.col("service_cost").is_not_null(), pl.col("customer_id").is_not_null())
         return rows, ["month", "customer_id", "touchpoint", "occurred_at"], {"contacts": pl.len()}

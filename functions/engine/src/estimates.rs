@@ -77,6 +77,9 @@ pub struct Row {
     /// The band of an answer that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub band: Option<&'static str>,
+    /// The channel, touchpoint or stage that it is about, as `channel:phone`, or two of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Months between a score and an outcome, or since the beginning of a curve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i32>,
@@ -151,6 +154,7 @@ impl Row {
             score: None,
             outcome: None,
             band: None,
+            driver: None,
             lag: None,
             n: None,
             customers: None,
@@ -176,6 +180,10 @@ impl Row {
 
     pub(crate) fn score(self, score: &'static str) -> Self {
         Self { score: Some(score), ..self }
+    }
+
+    pub(crate) fn driver(self, driver: String) -> Self {
+        Self { driver: Some(driver), ..self }
     }
 
     /// The grade of the evidence.
@@ -271,12 +279,13 @@ impl Row {
     pub(crate) fn name(&self) -> String {
         let said = |what: Option<&str>| what.map(|what| format!(" {what}")).unwrap_or_default();
         format!(
-            "{} {}{}{}{}{}, {}, {}, {}",
+            "{} {}{}{}{}{}{}, {}, {}, {}",
             self.section,
             self.metric,
             said(self.score),
             said(self.outcome),
             said(self.band),
+            said(self.driver.as_deref()),
             said(self.lag.map(|lag| format!("lag {lag}")).as_deref()),
             self.window.unwrap_or("no window"),
             self.segment,
@@ -310,7 +319,7 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
         ("score", text(&|row| row.score.map(str::to_owned)), true),
         ("outcome", text(&|row| row.outcome.map(str::to_owned)), true),
         ("band", text(&|row| row.band.map(str::to_owned)), true),
-        ("driver", none(), true),
+        ("driver", text(&|row| row.driver.clone()), true),
         ("initiative", none(), true),
         ("lag", Arc::new(rows.iter().map(|row| row.lag).collect::<Int32Array>()), true),
         ("n", count(&|row| row.n), true),

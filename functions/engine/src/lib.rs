@@ -20,6 +20,7 @@ mod measures;
 pub mod models;
 pub mod month;
 mod object;
+mod pair_sums;
 mod pinned;
 pub mod plan;
 mod publish;

@@ -34,8 +34,9 @@ const REJECTED_LIMIT: f64 = 0.01;
 /// A query is seldom busy with all of the machine: two keep it so, and more would only take memory.
 pub(crate) const AT_ONCE: usize = 2;
 
-/// The rows of `facts.customer_month`, customer by customer and month by month.
-const HISTORY: &str = "customer_history";
+/// What the name of facts ends with that come customer by customer and month by month: `facts.customer_history` has the rows of
+/// `facts.customer_month`.
+const HISTORY: &str = "_history";
 
 /// Below this many positive customer-months a cap would give away a customer's own total.
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
@@ -197,6 +198,12 @@ async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext,
     }
 }
 
+/// The session that a model runs in: what comes customer by customer stays so in one partition, and nobody need hold and sort it.
+pub(crate) fn in_order(session: &SessionContext, model: &Model) -> Result<SessionContext> {
+    let in_order = model.references()?.iter().any(|table| table.table().ends_with(HISTORY));
+    Ok(if in_order { session::in_one_partition(session) } else { session.clone() })
+}
+
 async fn window<'a>(
     engine: &Engine,
     session: &SessionContext,
@@ -205,9 +212,7 @@ async fn window<'a>(
     file: &str,
 ) -> Result<&'a Model> {
     let started = Instant::now();
-    // What comes customer by customer stays so in one partition, and nobody need hold and sort it.
-    let in_order = model.references()?.iter().any(|table| table.table() == HISTORY);
-    let session = if in_order { &session::in_one_partition(session) } else { session };
+    let session = &in_order(session, model)?;
     let planned = session::plan_model(session, model, parameters).await?;
     let collected = model.clone();
     let table = session::apart(async move { Facts::collect(&collected, planned).await }).await?;
@@ -229,9 +234,9 @@ pub(crate) async fn register_facts(
         let name = model.name.trim_start_matches("facts/");
         let tables: Vec<&FactTable> = records.iter().filter_map(|record| record.tables.get(name)).collect();
         if !tables.is_empty() {
-            if name == "customer_month" {
-                let order = ["customer_id", "month"];
-                register_objects(engine, session, "facts", HISTORY, tables.clone(), &order).await?;
+            if let Some(about) = name.strip_suffix("_month").filter(|about| about.starts_with("customer")) {
+                let history = format!("{about}{HISTORY}");
+                register_objects(engine, session, "facts", &history, tables.clone(), &["customer_id", "month"]).await?;
             }
             register_objects(engine, session, "facts", name, tables, &[]).await?;
         }

@@ -20,7 +20,18 @@ impl Rows {
         // Not the schema of the query as it was written: types settle when it is planned.
         let stream = query.execute_stream().await?;
         let schema = stream.schema();
-        Ok(Self(concat_batches(&schema, &stream.try_collect::<Vec<_>>().await?)?))
+        let found = concat_batches(&schema, &stream.try_collect::<Vec<_>>().await?)?;
+        // As they are asked for: to cast a column for each of its rows takes the square of the rows.
+        let columns = found.columns().iter().map(|column| match column.data_type() {
+            DataType::Utf8View => cast(column, &DataType::Utf8),
+            kind if kind.is_integer() => cast(column, &DataType::Int64),
+            _ => Ok(ArrayRef::clone(column)),
+        });
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        let names = schema.fields().iter().map(|field| field.name());
+        Ok(Self(RecordBatch::try_from_iter_with_nullable(
+            names.zip(columns).map(|(name, column)| (name, column, true)),
+        )?))
     }
 
     /// How many rows there are.
@@ -31,6 +42,9 @@ impl Rows {
     fn column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef> {
         let column =
             self.0.column_by_name(name).ok_or_else(|| Error::Input(format!("the query gives no column `{name}`")))?;
+        if column.data_type() == data_type {
+            return Ok(ArrayRef::clone(column));
+        }
         cast(column, data_type).context(|| format!("column `{name}`"))
     }
 
@@ -68,6 +82,17 @@ impl Rows {
         } else {
             Vec::new()
         })
+    }
+
+    /// A list of texts; empty where it is null.
+    pub(crate) fn texts(&self, name: &str, row: usize) -> Result<Vec<String>> {
+        let column = self.column(name, &DataType::new_list(DataType::Utf8, true))?;
+        let column = column.as_list::<i32>();
+        let texts = column.is_valid(row).then(|| column.value(row));
+        let texts = texts.iter().flat_map(|texts| {
+            texts.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        });
+        Ok(texts.collect())
     }
 
     /// An exact amount; 0 where it is null, as a sum over no rows.

@@ -1,4 +1,5 @@
-//! A customer's months as one list: `monthly_series(position, value)` makes it, `moving_sums(series, first, last, from, to)`
+//! A customer's months as one list: `monthly_series(position, value)` makes it (and `series_sums(position, value)` one of sums, with
+//! `series_ratio(a, b)` of two such), `moving_sums(series, first, last, from, to)`
 //! adds up the months around each, `series_first(series, from)` finds the next value, `series_gap(series, from, length)` the
 //! next silence, `series_change(series, moments, distance)` what changed from one moment to the next.
 //!
@@ -25,7 +26,15 @@ const POSITIONS: i64 = 2_400;
 /// The aggregate `monthly_series`, of whole positions and doubles. A position outside 0..2400 and a second value for a
 /// position are errors; rows whose position or value is null are left out.
 pub(crate) fn monthly_series() -> AggregateUDF {
-    AggregateUDF::new_from_impl(MonthlySeries { signature: Signature::user_defined(Volatility::Immutable) })
+    AggregateUDF::new_from_impl(MonthlySeries {
+        adds: false,
+        signature: Signature::user_defined(Volatility::Immutable),
+    })
+}
+
+/// The aggregate `series_sums`, of whole positions and whole numbers: as `monthly_series`, but values at one position are added.
+pub(crate) fn series_sums() -> AggregateUDF {
+    AggregateUDF::new_from_impl(MonthlySeries { adds: true, signature: Signature::user_defined(Volatility::Immutable) })
 }
 
 /// The function `moving_sums(series, first, last, from, to)`: for each position from `first` to `last` the elements from so many
@@ -38,6 +47,12 @@ pub(crate) fn moving_sums() -> ScalarUDF {
 /// The function `numbers(a, b, ...)`: the list of these. `[a, b]` says the same, and takes ten times as long.
 pub(crate) fn numbers() -> ScalarUDF {
     ScalarUDF::new_from_impl(Numbers { signature: Signature::variadic(vec![DataType::Float64], Volatility::Immutable) })
+}
+
+/// The function `series_ratio(a, b)`: each element of series a by that of b; null where either is null or beyond the end, or b is 0.
+pub(crate) fn series_ratio() -> ScalarUDF {
+    let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Ratio, signature })
 }
 
 /// The function `series_first(series, from)`: the first position from `from` on that holds a value, or null.
@@ -109,6 +124,7 @@ enum Kind {
     Moments,
     Change,
     Gap,
+    Ratio,
 }
 
 /// A function of one or two series and whole numbers.
@@ -119,9 +135,9 @@ struct SeriesFunction {
 }
 
 impl SeriesFunction {
-    /// How many of the arguments are series; the last of them has the moments.
+    /// How many of the arguments are series; the last of them has the moments, or what is divided by.
     fn series(&self) -> usize {
-        if self.kind == Kind::Change { 2 } else { 1 }
+        if matches!(self.kind, Kind::Change | Kind::Ratio) { 2 } else { 1 }
     }
 }
 
@@ -133,6 +149,7 @@ impl ScalarUDFImpl for SeriesFunction {
             Kind::Moments => "series_moments",
             Kind::Change => "series_change",
             Kind::Gap => "series_gap",
+            Kind::Ratio => "series_ratio",
         }
     }
 
@@ -148,7 +165,7 @@ impl ScalarUDFImpl for SeriesFunction {
             return exec_err!("{} takes {series} series, then whole numbers, not {types:?}", self.name());
         }
         Ok(match self.kind {
-            Kind::Sums | Kind::Moments | Kind::Change => list_type(),
+            Kind::Sums | Kind::Moments | Kind::Change | Kind::Ratio => list_type(),
             Kind::First | Kind::Gap => DataType::Int64,
         })
     }
@@ -197,6 +214,20 @@ impl ScalarUDFImpl for SeriesFunction {
                         found.extend(moments.skip(1).map(|place| Some(place as f64)));
                     } else {
                         push_changes(&mut found, of(row), moments, number(0, row));
+                    }
+                    lengths.push(found.len() - before);
+                }
+                list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(found)))
+            }
+            Kind::Ratio => {
+                let (by, places) = (moments.values().as_primitive::<Float64Type>(), moments.value_offsets());
+                let (mut lengths, mut found) = (Vec::new(), Vec::new());
+                for row in rows {
+                    let before = found.len();
+                    let divisors = places[row] as usize..places[row + 1] as usize;
+                    for (one, other) in span(row).zip(divisors).filter(|_| known(row)) {
+                        let there = elements.is_valid(one) && by.is_valid(other) && by.value(other) != 0.0;
+                        found.push(there.then(|| elements.value(one) / by.value(other)));
                     }
                     lengths.push(found.len() - before);
                 }
@@ -257,12 +288,14 @@ pub(crate) fn list_type() -> DataType {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct MonthlySeries {
+    /// Whether values at one position are added, or an error.
+    adds: bool,
     signature: Signature,
 }
 
 impl AggregateUDFImpl for MonthlySeries {
     fn name(&self) -> &'static str {
-        "monthly_series"
+        if self.adds { "series_sums" } else { "monthly_series" }
     }
 
     fn signature(&self) -> &Signature {
@@ -281,7 +314,7 @@ impl AggregateUDFImpl for MonthlySeries {
             {
                 Ok(vec![DataType::Int64, DataType::Float64])
             }
-            _ => exec_err!("monthly_series takes a position and a number, not {types:?}"),
+            _ => exec_err!("{} takes a position and a number, not {types:?}", self.name()),
         }
     }
 
@@ -294,7 +327,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneSeries(AllSeries { groups: 1, ..AllSeries::default() })))
+        Ok(Box::new(OneSeries(AllSeries { groups: 1, adds: self.adds, ..AllSeries::default() })))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -302,7 +335,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(AllSeries::default()))
+        Ok(Box::new(AllSeries { adds: self.adds, ..AllSeries::default() }))
     }
 }
 
@@ -312,6 +345,7 @@ struct AllSeries {
     elements: Vec<f64>,
     groups: usize,
     width: usize,
+    adds: bool,
 }
 
 /// What holds the place of a value that is not there yet: no value is like it.
@@ -344,7 +378,7 @@ impl AllSeries {
         let rest = self.elements.split_off(groups * self.width);
         let elements = std::mem::replace(&mut self.elements, rest);
         self.groups -= groups;
-        Self { elements, groups, width: self.width }
+        Self { elements, groups, ..*self }
     }
 
     fn series(&self) -> impl Iterator<Item = &[f64]> {
@@ -357,7 +391,13 @@ impl AllSeries {
             self.widen(at);
         }
         let element = &mut self.elements[group * self.width + at];
-        if !std::mem::replace(element, value).is_nan() {
+        if self.adds {
+            // Whole numbers add up to the same in any order.
+            if value.fract() != 0.0 {
+                return exec_err!("series_sums: {value} is not a whole number");
+            }
+            *element = if element.is_nan() { value } else { *element + value };
+        } else if !std::mem::replace(element, value).is_nan() {
             return exec_err!("monthly_series: two values for position {position}; group them first");
         }
         Ok(())
@@ -367,11 +407,11 @@ impl AllSeries {
 /// The place of a value in its series.
 fn place(position: i64, value: f64) -> Result<usize> {
     if !value.is_finite() {
-        return exec_err!("monthly_series: {value} is not a number that can be added");
+        return exec_err!("a series: {value} is not a number that can be added");
     }
     match usize::try_from(position) {
         Ok(place) if position < POSITIONS => Ok(place),
-        _ => exec_err!("monthly_series: position {position} is not one of 0 to {}", POSITIONS - 1),
+        _ => exec_err!("a series: position {position} is not one of 0 to {}", POSITIONS - 1),
     }
 }
 

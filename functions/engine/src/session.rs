@@ -28,7 +28,11 @@ use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::series::{monthly_series, moving_sums, numbers, series_change, series_first, series_gap, series_moments};
+use crate::pair_sums::pair_sums;
+use crate::series::{
+    monthly_series, moving_sums, numbers, series_change, series_first, series_gap, series_moments, series_ratio,
+    series_sums,
+};
 
 /// The memory pool and the spill files that all queries of a process share.
 ///
@@ -67,10 +71,12 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
-    for aggregate in [exact_sum(), exact_products(), monthly_series()] {
+    for aggregate in [exact_sum(), exact_products(), monthly_series(), pair_sums(), series_sums()] {
         session.register_udaf(aggregate);
     }
-    for function in [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments()] {
+    for function in
+        [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments(), series_ratio()]
+    {
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");

@@ -42,6 +42,17 @@ impl PairSums {
         }
     }
 
+    /// The sums without those customers, who are among them.
+    pub fn less(&self, others: &Self) -> Self {
+        let negative = |number: &f64| -number;
+        let others = Self {
+            n: -others.n,
+            sums: others.sums.each_ref().map(negative),
+            products: others.products.each_ref().map(negative),
+        };
+        self.plus(&others)
+    }
+
     /// Mean and unbiased variance of y; the variance is NaN for fewer than two customers.
     pub fn mean_and_variance(&self) -> (f64, f64) {
         let mean = self.sums[1] / self.n;

@@ -11,6 +11,7 @@
 //! * a spread of exactly zero gives no interval: it would claim a certainty that the data cannot give.
 
 pub mod correlation;
+pub mod drivers;
 pub mod fieller;
 pub mod lifetime_value;
 pub mod proportion;

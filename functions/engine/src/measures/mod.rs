@@ -10,6 +10,7 @@ mod bridge;
 mod conversion;
 mod coverage;
 mod customer_acquisition_cost;
+mod drivers;
 mod earned_growth;
 mod first_contact_resolution;
 mod first_difference;
@@ -44,7 +45,7 @@ use stats::regression::benjamini_hochberg;
 use crate::Engine;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Guard, Row, Status};
-use crate::report::AT_ONCE;
+use crate::report::{AT_ONCE, in_order};
 use crate::rows::{Money, Rows};
 use crate::session::{self, Parameters, Reported};
 
@@ -120,6 +121,7 @@ const MEASURES: &[Measure] = &[
         ..measure("first_difference", BOTH, BOTH, first_difference::finish)
     },
     measure("band_means", BOTH, BOTH, band_means::finish),
+    measure("drivers", BOTH, BOTH, drivers::finish),
     measure("rank_correlation", BOTH, BOTH, rank_correlation::finish),
 ];
 
@@ -178,9 +180,12 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
 /// One statistic over all segments is a family of tests.
 fn drill_down(rows: &mut [Row]) {
     let mut families: HashMap<_, Vec<(&mut Row, f64)>> = HashMap::new();
-    for row in rows.iter_mut().filter(|row| row.segment != ALL) {
+    // The lags of first differences are a family in each segment.
+    let drilled = |row: &&mut Row| row.segment != ALL && !row.method.starts_with("first_difference");
+    for row in rows.iter_mut().filter(drilled) {
         if let Some(p) = row.estimate.and_then(|estimate| estimate.p) {
-            let name = (row.section, row.metric, row.window, row.score, row.outcome, row.band, row.lag, row.method);
+            let about = (row.score, row.outcome, row.band, row.driver.clone(), row.lag);
+            let name = (row.section, row.metric, row.window, about, row.method);
             families.entry(name).or_default().push((row, p));
         }
     }
@@ -224,7 +229,7 @@ async fn both_sums(
 async fn summed(engine: &Engine, session: &SessionContext, name: &str, parameters: &Parameters) -> Result<Rows> {
     let started = Instant::now();
     let model = engine.models.get(name)?;
-    let planned = session::plan_model(session, model, parameters).await?;
+    let planned = session::plan_model(&in_order(session, model)?, model, parameters).await?;
     let context = format!("sql/{}.sql ({})", model.name, model.origin);
     let sums = session::apart(async { Rows::collect(planned).await.context(|| context) }).await?;
     tracing::debug!("{name} summed in {:.2?}", started.elapsed());
@@ -366,6 +371,10 @@ impl Sums<'_> {
 
     fn text(&self, name: &str) -> Result<Option<String>> {
         self.row.map_or(Ok(None), |row| self.rows.text(name, row))
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<String>> {
+        self.row.map_or(Ok(Vec::new()), |row| self.rows.texts(name, row))
     }
 
     /// A value that the measure's SQL cannot give.

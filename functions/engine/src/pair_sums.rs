@@ -1,0 +1,278 @@
+//! `pair_sums(x, y, rows, columns)`: what the correlations of many pairs need, each over the rows of the table that have both.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, ListArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::common::{ScalarValue, exec_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+
+use crate::series::{list, list_type};
+
+/// Rows, x, y, xx, xy, yy.
+const SUMS: usize = 6;
+/// Numbers are taken to nine decimals: sums of whole numbers do not depend on their order.
+const SCALE: f64 = 1e9;
+/// Below 2⁶³ at that scale.
+const LARGEST: f64 = 9e9;
+/// A list of more elements is a mistake, and would only ask for memory.
+const ELEMENTS: i64 = 100;
+
+/// The aggregate `pair_sums(x, y, rows, columns)` of two lists of doubles: for each of the first `rows` elements of x with each of the
+/// first `columns` elements of y, over the rows of the table in which neither is null or beyond the end of its list, how
+/// many these are, and their sums of x, y, x², xy and y². Numbers are taken to nine decimals.
+pub(crate) fn pair_sums() -> AggregateUDF {
+    AggregateUDF::new_from_impl(PairSums { signature: Signature::user_defined(Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PairSums {
+    signature: Signature,
+}
+
+fn state_type() -> DataType {
+    DataType::Decimal128(38, 0)
+}
+
+impl AggregateUDFImpl for PairSums {
+    fn name(&self) -> &'static str {
+        "pair_sums"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(list_type())
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [x, y, rows, columns]
+                if *x == list_type() && *y == list_type() && rows.is_integer() && columns.is_integer() =>
+            {
+                Ok(vec![list_type(), list_type(), DataType::Int64, DataType::Int64])
+            }
+            _ => exec_err!("pair_sums takes two lists of doubles and two whole numbers, not {types:?}"),
+        }
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let item = Field::new_list_field(state_type(), true);
+        Ok(vec![Arc::new(Field::new_list(format!("{}[sums]", args.name), item, true))])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(All(Sums::default())))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Sums::default()))
+    }
+}
+
+/// The sums of each group, pair by pair; none before its first row.
+#[derive(Debug, Default)]
+struct Sums(Vec<Vec<i128>>);
+
+/// A list's elements that are there, by place.
+fn known(elements: &Float64Array, list: std::ops::Range<usize>, places: usize) -> Result<Vec<(usize, i128)>> {
+    let mut found = Vec::new();
+    for (place, at) in list.enumerate().filter(|(_, at)| elements.is_valid(*at)) {
+        let number = elements.value(at);
+        if place >= places {
+            return exec_err!("pair_sums: a list has an element at {place}, and {places} are asked for");
+        }
+        if number.is_nan() || number.abs() > LARGEST {
+            return exec_err!("pair_sums: {number} is not a number from -{LARGEST} to {LARGEST}");
+        }
+        found.push((place, (number * SCALE).round() as i128));
+    }
+    Ok(found)
+}
+
+impl Sums {
+    /// The sums of a group, which are so many.
+    fn of(&mut self, group: usize, count: usize) -> Result<&mut [i128]> {
+        let sums = &mut self.0[group];
+        if sums.is_empty() {
+            sums.resize(count, 0);
+        }
+        if sums.len() != count {
+            return exec_err!("pair_sums: rows and columns are not the same in all rows");
+        }
+        Ok(sums)
+    }
+
+    fn take(&mut self, emit: EmitTo) -> Vec<Vec<i128>> {
+        emit.take_needed(&mut self.0)
+    }
+}
+
+impl GroupsAccumulator for Sums {
+    fn update_batch(
+        &mut self,
+        arrays: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.0.resize_with(total, Vec::new);
+        let sides: [&ListArray; 2] = [arrays[0].as_list(), arrays[1].as_list()];
+        let elements = sides.map(|side| side.values().as_primitive::<Float64Type>());
+        let sizes = [2, 3].map(|at: usize| arrays[at].as_primitive::<Int64Type>());
+        for (row, group) in groups.iter().enumerate() {
+            if filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
+                continue;
+            }
+            let mut places = [0; 2];
+            for (place, size) in places.iter_mut().zip(sizes) {
+                *place = match size.is_valid(row).then(|| size.value(row)) {
+                    Some(size @ 1..=ELEMENTS) => size as usize,
+                    size => return exec_err!("pair_sums: {size:?} elements, and not 1 to {ELEMENTS}"),
+                };
+            }
+            let of = |side: usize| {
+                let offsets = sides[side].value_offsets();
+                let list = offsets[row] as usize..offsets[row + 1] as usize;
+                known(elements[side], if sides[side].is_valid(row) { list } else { 0..0 }, places[side])
+            };
+            let (left, right) = (of(0)?, of(1)?);
+            let sums = self.of(*group, places[0] * places[1] * SUMS)?;
+            for (one, x) in &left {
+                for (other, y) in &right {
+                    let at = (one * places[1] + other) * SUMS;
+                    for (sum, part) in sums[at..at + SUMS].iter_mut().zip([1, *x, *y, x * x, x * y, y * y]) {
+                        let Some(added) = sum.checked_add(part) else {
+                            return exec_err!("pair_sums: a sum has more than 38 digits");
+                        };
+                        *sum = added;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, arrays: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.0.resize_with(total, Vec::new);
+        let states: &ListArray = arrays[0].as_list();
+        let parts = states.values().as_primitive::<Decimal128Type>().values();
+        for (group, span) in groups.iter().zip(states.value_offsets().windows(2)) {
+            let parts = &parts[span[0] as usize..span[1] as usize];
+            if parts.is_empty() {
+                continue;
+            }
+            for (sum, part) in self.of(*group, parts.len())?.iter_mut().zip(parts) {
+                *sum += part;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let groups = self.take(emit);
+        let scale = [1.0, SCALE, SCALE, SCALE * SCALE, SCALE * SCALE, SCALE * SCALE];
+        let sums =
+            groups.iter().flat_map(|sums| sums.iter().enumerate().map(|(at, sum)| *sum as f64 / scale[at % SUMS]));
+        let sums = Float64Array::from(sums.collect::<Vec<_>>());
+        Ok(list(DataType::Float64, OffsetBuffer::from_lengths(groups.iter().map(Vec::len)), Arc::new(sums)))
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        let groups = self.take(emit);
+        let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
+        let sums = Decimal128Array::from_iter_values(groups.into_iter().flatten()).with_data_type(state_type());
+        Ok(vec![list(state_type(), lengths, Arc::new(sums))])
+    }
+
+    fn convert_to_state(&self, arrays: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut rows = Self::default();
+        let count = arrays[0].len();
+        GroupsAccumulator::update_batch(&mut rows, arrays, &(0..count).collect::<Vec<_>>(), filter, count)?;
+        GroupsAccumulator::state(&mut rows, EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+            + self.0.iter().map(|sums| size_of_val(sums) + sums.capacity() * size_of::<i128>()).sum::<usize>()
+    }
+}
+
+/// The sums of everything.
+#[derive(Debug)]
+struct All(Sums);
+
+impl Accumulator for All {
+    fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(arrays, &vec![0; arrays[0].len()], None, 1)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.merge_batch(states, &vec![0; states[0].len()], 1)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.0.resize_with(1, Vec::new);
+        let state = GroupsAccumulator::state(&mut self.0, EmitTo::All)?;
+        Ok(vec![ScalarValue::try_from_array(&state[0], 0)?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.0.resize_with(1, Vec::new);
+        ScalarValue::try_from_array(&GroupsAccumulator::evaluate(&mut self.0, EmitTo::All)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    async fn ask(rows: &str, arguments: &str) -> Result<Vec<f64>> {
+        let session = SessionContext::new();
+        session.register_udaf(pair_sums());
+        let sql = format!("select pair_sums({arguments}) as sums from (values {rows}) as t (x, y, g)");
+        let found = session.sql(&sql).await?.collect().await?;
+        let sums: &ListArray = found[0].column(0).as_list();
+        Ok(sums.value(0).as_primitive::<Float64Type>().values().to_vec())
+    }
+
+    const ROWS: &str =
+        "([1.0, null, 3.0], [10.0, 0.5], 1), ([2.0, 5.0], [null, 1.5], 1), (null, [1.0, 1.0], 2), ([4.0], [0.25], 2)";
+
+    #[tokio::test]
+    async fn a_pair_counts_the_rows_that_have_both() {
+        let sums = ask(ROWS, "x, y, 3, 2").await.unwrap();
+        let pair = |x: usize, y: usize| &sums[(x * 2 + y) * SUMS..(x * 2 + y + 1) * SUMS];
+        assert_eq!(pair(0, 0), [2.0, 5.0, 10.25, 17.0, 11.0, 100.0625]);
+        assert_eq!(pair(0, 1), [2.0, 3.0, 2.0, 5.0, 3.5, 2.5]);
+        assert_eq!(pair(1, 0), [0.0; 6]);
+        assert_eq!(pair(1, 1), [1.0, 5.0, 1.5, 25.0, 7.5, 2.25]);
+        assert_eq!(pair(2, 0), [1.0, 3.0, 10.0, 9.0, 30.0, 100.0]);
+        assert_eq!(sums.len(), 36);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_an_error() {
+        assert!(ask(ROWS, "x, y, 2, 2").await.unwrap_err().to_string().contains("element at 2"));
+        assert!(ask(ROWS, "x, y, 3, 0").await.is_err());
+        assert!(ask(ROWS, "x, y, g, 2").await.unwrap_err().to_string().contains("element at"));
+        assert!(ask("([1e10], [1.0], 1)", "x, y, 1, 1").await.unwrap_err().to_string().contains("not a number"));
+    }
+}

@@ -1,0 +1,19 @@
+-- What each customer answered in a local month, by where: channel, touchpoint and stage of the journey, each null where the
+-- answer is about none.
+-- grain: month, customer_id, channel, touchpoint, stage
+select
+    month,
+    customer_id,
+    channel,
+    touchpoint,
+    stage,
+    count(nps) as nps_responses,
+    coalesce(sum(nps), 0) as nps_sum,
+    count(csat) as csat_responses,
+    coalesce(sum(csat), 0) as csat_sum,
+    count(ces) as ces_responses,
+    coalesce(sum(ces), 0) as ces_sum,
+from staging.interactions
+where customer_id is not null and coalesce(nps, csat, ces) is not null
+group by month, customer_id, channel, touchpoint, stage
+order by month, customer_id, channel, touchpoint, stage
