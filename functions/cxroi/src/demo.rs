@@ -86,7 +86,7 @@ fn planted_beside_recovered(summary: &str) -> Result<String> {
             .find(|row| row["metric"] == metric && row["window"] == window && row["segment"] == "(all)")
             .ok_or_else(|| Error::Input(format!("{metric} {window} is not in the summary")))?;
         let unit = row["unit"].as_str().unwrap_or_default();
-        let figure = |value: f64| show::figure(value, unit, currency);
+        let figure = |value: f64| engine::figure(value, unit, currency);
         let number = |key: &str| row[key].as_f64();
         let interval = number("lo").zip(number("hi"));
         text.push_str(&format!(

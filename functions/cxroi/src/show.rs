@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use engine::{Forgotten, Outcome, Plan, Pointer, Unused};
+use engine::{Forgotten, Outcome, Plan, Pointer, Unused, figure};
 use serde_json::Value;
 
 /// Writes to standard output.
@@ -133,6 +133,10 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
     if let Some(reason) = summary["incomplete"].as_str() {
         writeln!(out, "INCOMPLETE: {reason}")?;
     }
+    for sentence in words(&summary["headlines"]) {
+        writeln!(out, "{sentence}")?;
+    }
+    writeln!(out)?;
     let header = ["metric", "window", "segment", "value", "95 % interval", "customers", "status"].map(str::to_owned);
     let mut lines = vec![header];
     for row in summary["estimates"].as_array().context("the summary has no estimates")? {
@@ -149,7 +153,7 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
             "wilson_cluster" => format!("{name} (clustered)"),
             _ => name,
         };
-        let said = [row["score"].as_str(), row["band"].as_str(), row["outcome"].as_str()];
+        let said = [row["score"].as_str(), row["band"].as_str(), row["driver"].as_str(), row["outcome"].as_str()];
         let mut about: Vec<String> = said.into_iter().flatten().map(str::to_owned).collect();
         about.retain(|about| !text(row, "metric").contains(about));
         about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
@@ -183,48 +187,4 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
         )?;
     }
     Ok(out)
-}
-
-/// A number as a person writes it in its unit.
-pub(crate) fn figure(value: f64, unit: &str, currency: &str) -> String {
-    match unit {
-        "share" => format!("{} %", grouped(value * 100.0, 1)),
-        "points" => grouped(value, 1),
-        "money" => format!("{} {currency}", grouped(value, 2)),
-        "count" | "months" | "rows" => grouped(value, 0),
-        _ => grouped(value, 2),
-    }
-}
-
-/// 1234567.891 as 1,234,567.89.
-fn grouped(value: f64, decimals: usize) -> String {
-    let text = format!("{:.decimals$}", value.abs());
-    let (whole, rest) =
-        text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
-    let mut groups = Vec::new();
-    let mut end = whole.len();
-    while end > 3 {
-        groups.push(&whole[end - 3..end]);
-        end -= 3;
-    }
-    groups.push(&whole[..end]);
-    groups.reverse();
-    let sign = if value < 0.0 && text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) { "-" } else { "" };
-    format!("{sign}{}{rest}", groups.join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::figure;
-
-    #[test]
-    fn figures_are_written_as_people_write_them() {
-        assert_eq!(figure(1_234_567.891, "money", "EUR"), "1,234,567.89 EUR");
-        assert_eq!(figure(-0.004, "money", "EUR"), "0.00 EUR");
-        assert_eq!(figure(-999.5, "money", "EUR"), "-999.50 EUR");
-        assert_eq!(figure(-0.0002, "share", "EUR"), "0.0 %");
-        assert_eq!(figure(0.8052, "share", "EUR"), "80.5 %");
-        assert_eq!(figure(1000.0, "count", "EUR"), "1,000");
-        assert_eq!(figure(2.068, "ratio", "EUR"), "2.07");
-    }
 }

@@ -35,6 +35,7 @@ mod series;
 mod session;
 mod snapshot;
 pub mod store;
+mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub use crate::publish::Pointer;
 pub use crate::rollup::{Counts, Record};
 pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
+pub use crate::wording::figure;
 
 use crate::error::Context as _;
 use crate::housekeeping::Rewritten;

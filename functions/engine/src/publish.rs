@@ -21,7 +21,7 @@ use crate::report::Ledger;
 use crate::restatement::{self, Basis};
 use crate::rollup::{FactTable, content, parquet, read};
 use crate::store::{Location, heads};
-use crate::{Engine, VERSION};
+use crate::{Engine, VERSION, wording};
 
 /// The version of `summary.json`'s shape.
 const SUMMARY_SCHEMA: u32 = 1;
@@ -343,6 +343,7 @@ impl Run<'_> {
             "rejected": {"listed": rejected, "file": self.folder(&pointer.attempt) + "/rejected.parquet"},
             "restated": {"numbers": restated, "moved_by": moved},
             "late_rows": late_rows,
+            "headlines": wording::headlines(rows, &self.engine.config.currency),
             "estimates": rows,
         });
         let files = [(SUMMARY, pretty(&summary)), (RESTATEMENTS, parquet(&restatements)?)];

@@ -1,0 +1,411 @@
+//! What the headlines say, in sentences. The verb follows the grade of the evidence, and whatever has no value says why.
+
+use stats::Estimate;
+
+use crate::estimates::{ALL, Row, Status};
+
+/// What a grade allows to say of a value and its reason.
+fn verb(grade: &str) -> &'static str {
+    match grade {
+        "A" => "caused",
+        "B" => "is evidence of",
+        "C" => "suggests",
+        "D" => "coincided with",
+        _ => "is associated with",
+    }
+}
+
+/// Why a number is not known, in words.
+fn reason(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "it is known",
+        Status::InsufficientN => "there are too few rows or customers",
+        Status::InsufficientHistory => "history is too short",
+        Status::Suppressed => "too few customers are behind it",
+        Status::Degenerate => "it is not defined for these sums",
+        Status::Collinear => "what is asked about cannot be told from what is held equal",
+        Status::Unbounded => "every value is possible",
+        Status::NotApplicable => "the lake lacks what it needs",
+    }
+}
+
+/// A number as a person writes it in its unit.
+pub fn figure(value: f64, unit: &str, currency: &str) -> String {
+    match unit {
+        "share" => format!("{} %", grouped(value * 100.0, 1)),
+        "points" => grouped(value, 1),
+        _ if unit.starts_with("money") => format!("{} {currency}", grouped(value, 2)),
+        "count" | "months" | "rows" => grouped(value, 0),
+        _ => grouped(value, 2),
+    }
+}
+
+/// 1234567.891 as 1,234,567.89.
+fn grouped(value: f64, decimals: usize) -> String {
+    let text = format!("{:.decimals$}", value.abs());
+    let (whole, rest) =
+        text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
+    let mut groups = Vec::new();
+    let mut end = whole.len();
+    while end > 3 {
+        groups.push(&whole[end - 3..end]);
+        end -= 3;
+    }
+    groups.push(&whole[..end]);
+    groups.reverse();
+    let sign = if value < 0.0 && text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) { "-" } else { "" };
+    format!("{sign}{}{rest}", groups.join(","))
+}
+
+/// The headlines about everybody, in the order of the report.
+pub(crate) fn headlines(rows: &[Row], currency: &str) -> Vec<String> {
+    let report = Report { rows, currency };
+    [
+        report.nps(),
+        report.growth(),
+        report.retention(),
+        report.association(),
+        report.order(),
+        report.asymmetry(),
+        report.bands(),
+        report.point(),
+        report.at_risk(),
+        report.driver(),
+        report.stay(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+struct Report<'a> {
+    rows: &'a [Row],
+    currency: &'a str,
+}
+
+impl Report<'_> {
+    /// The rows of a metric about everybody; of scores, NPS.
+    fn all(&self, section: &str, metric: &str, method: &str) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| {
+            let about = row.segment == ALL && row.score.is_none_or(|score| score == "nps");
+            about && (row.section, row.metric, row.method) == (section, metric, method)
+        })
+    }
+
+    fn one(&self, section: &str, metric: &str, method: &str, window: Option<&str>) -> Option<&Row> {
+        self.all(section, metric, method).find(|row| row.window == window)
+    }
+
+    fn outcome(&self, outcome: &str) -> Option<&Row> {
+        self.all("association", "slope", "ancova").find(|row| row.outcome == Some(outcome))
+    }
+
+    /// A value with its interval.
+    fn value(&self, row: &Row, estimate: &Estimate) -> String {
+        let figure = |value| figure(value, row.unit, self.currency);
+        match estimate.lo.zip(estimate.hi) {
+            Some((lo, hi)) => format!("{} (95 % interval {} to {})", figure(estimate.value), figure(lo), figure(hi)),
+            None => figure(estimate.value),
+        }
+    }
+
+    /// What is said of a row with a value; otherwise that there is none. What no lake of this kind has is not spoken of.
+    fn said(&self, row: Option<&Row>, name: &str, sentence: impl FnOnce(String) -> String) -> Option<String> {
+        let row = row.filter(|row| row.status != Status::NotApplicable)?;
+        let sentence = match &row.estimate {
+            Some(estimate) => sentence(self.value(row, estimate)),
+            None => format!("{name} is not known: {}.", reason(row.status)),
+        };
+        Some(if row.flags.contains(&"incomplete") {
+            format!("{sentence} The month is not complete.")
+        } else {
+            sentence
+        })
+    }
+
+    fn nps(&self) -> Option<String> {
+        self.said(self.one("kpi", "nps", "cluster", Some("T3M")), "Net promoter score", |value| {
+            let change = self.one("kpi", "nps_change", "cluster", Some("T3M"));
+            let change = change.and_then(|row| Some((row, row.estimate.as_ref()?)));
+            let change = match change {
+                Some((row, estimate)) if proven(estimate) => format!(", {} against", self.value(row, estimate)),
+                Some((row, estimate)) => format!(", {}, so not clearly other than in", self.value(row, estimate)),
+                None => return format!("Net promoter score is {value}."),
+            };
+            format!("Net promoter score is {value}{change} the three months before.")
+        })
+    }
+
+    fn growth(&self) -> Option<String> {
+        let year = self.one("kpi", "revenue_growth", "census_yoy", Some("T3M"));
+        let year = year.filter(|row| row.estimate.is_some());
+        let (row, against) = match year {
+            Some(row) => (row, "the same months a year before"),
+            None => (self.one("kpi", "revenue_growth", "census", Some("T3M"))?, "the three months before"),
+        };
+        self.said(Some(row), "Revenue growth", |value| {
+            let season = if year.is_none() { "; seasons are in that" } else { "" };
+            let shrunk = row.estimate.filter(|growth| growth.value < 0.0);
+            match shrunk.map(|growth| self.value(row, &growth.negated())) {
+                Some(loss) => format!("Revenue of three months is {loss} below that of {against}{season}."),
+                None => format!("Revenue of three months is {value} above that of {against}{season}."),
+            }
+        })
+    }
+
+    fn retention(&self) -> Option<String> {
+        self.said(self.one("kpi", "retention", "wilson", Some("T3M")), "Retention", |value| {
+            format!("Of the customers who bought in the three months before, {value} bought again.")
+        })
+    }
+
+    /// The adjusted slope, the placebo and what is left, and what that proves.
+    fn association(&self) -> Option<String> {
+        let (placebo, excess) = (self.outcome("placebo")?, self.outcome("excess")?);
+        let row = self.outcome("revenue_6m")?;
+        self.said(Some(row), "What a point of NPS goes with in revenue", |value| {
+            let mut text =
+                format!("One point more in a customer's NPS answer {} {value} more revenue a month in the six months after it, all else equal", verb(row.grade));
+            if let (Some(before), Some(left)) = (&placebo.estimate, &excess.estimate) {
+                text.push_str(&format!("; {} of it was there before the answer", self.value(placebo, before)));
+                let left_over = self.value(excess, left);
+                text.push_str(&match (proven(before), proven(left)) {
+                    (false, _) => format!(", and {left_over} is beyond that"),
+                    (true, true) => format!(": lasting differences between customers, and {left_over} is beyond them"),
+                    (true, false) => {
+                        format!(": lasting differences between customers; what is beyond them, {left_over}, is not proven")
+                    }
+                });
+            }
+            text.push('.');
+            text
+        })
+    }
+
+    /// Whether scores change before revenue does.
+    fn order(&self) -> Option<String> {
+        let mut lags = self.all("association", "slope", "first_difference_gap5");
+        let first = self.all("association", "slope", "first_difference_gap5").next();
+        if first.is_none_or(|row| row.estimate.is_none()) {
+            return self.said(first, "Whether NPS or revenue changes first", |_| String::new());
+        }
+        let revenue = self.all("association", "slope", "first_difference_gap5");
+        if revenue.into_iter().any(|row| row.flags.contains(&"revenue_moves_first")) {
+            return Some("Revenue changes before NPS answers do: answers may follow what customers bought.".to_owned());
+        }
+        Some(match lags.find(|row| row.flags.contains(&"score_moves_first")) {
+            Some(row) => format!(
+                "A customer's NPS answers change before revenue does, by {} month(s): this is an order in time, not a cause.",
+                row.lag.unwrap_or_default()
+            ),
+            None => "Whether NPS answers or revenue change first is not shown.".to_owned(),
+        })
+    }
+
+    fn asymmetry(&self) -> Option<String> {
+        let (penalty, reward) =
+            (self.one("asymmetry", "penalty", "ancova", None)?, self.one("asymmetry", "reward", "ancova", None)?);
+        let ratio = self.one("asymmetry", "slope_ratio", "fieller", None)?;
+        self.said(Some(penalty), "What missed expectations go with", |lost| {
+            let won = reward.estimate.as_ref().map_or_else(String::new, |won| self.value(reward, won));
+            let verdict = match ratio.flags.first().copied() {
+                Some("consistent_with_twice") => "that is consistent with losses twice the gains",
+                Some("no_asymmetry_shown") => "no difference between losses and gains is shown",
+                Some("different_from_both") => "losses are neither as large as the gains nor twice as large",
+                _ => "whether losses are twice the gains cannot be told",
+            };
+            format!(
+                "Being a detractor instead of a passive {} {lost} less revenue a month, being a promoter {won} more; {verdict}.",
+                verb(penalty.grade)
+            )
+        })
+    }
+
+    /// Only where the mix of customers turns promoters against detractors round.
+    fn bands(&self) -> Option<String> {
+        let mut contrasts = self.all("association", "band_contrast", "standardised");
+        contrasts.find(|row| row.flags.contains(&"simpson")).map(|_| {
+            "Promoters against detractors look the other way round once the mix of segments and earlier spend is the same: plain means mislead here."
+                .to_owned()
+        })
+    }
+
+    fn point(&self) -> Option<String> {
+        let row = self.one("value", "nps_point_value_total", "mean", None);
+        let raw = self.one("value", "nps_point_value_total_raw", "mean", None);
+        self.said(row, "The value of one point of NPS", |value| {
+            let raw = raw.and_then(|row| Some(self.value(row, row.estimate.as_ref()?)));
+            let raw = raw.map_or_else(String::new, |raw| format!("; without caps on large amounts {raw}"));
+            let verb = verb(row.map_or("E", |row| row.grade));
+            format!(
+                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{raw}."
+            )
+        })
+    }
+
+    fn at_risk(&self) -> Option<String> {
+        let row = self.one("value", "net_value_at_risk_total", "standardised", None);
+        self.said(row, "Net value at risk", |value| {
+            if row.is_some_and(|row| row.flags.contains(&"no_value_gap")) {
+                return "Detractors are worth no less than passives: no net value is at risk.".to_owned();
+            }
+            let verb = verb(row.map_or("E", |row| row.grade));
+            format!("That customers are detractors and not passives {verb} {value} less net value in twelve months.")
+        })
+    }
+
+    /// The driver with the largest share of what the channels, stages or touchpoints explain of revenue.
+    fn driver(&self) -> Option<String> {
+        let shares = self.all("driver", "lmg", "lmg").filter(|row| row.outcome == Some("revenue"));
+        let strongest = shares.filter_map(|row| Some((row, row.estimate.as_ref()?)));
+        let strongest = strongest.max_by(|(_, one), (_, other)| one.value.total_cmp(&other.value));
+        let row = match strongest {
+            Some((row, _)) => row,
+            None => self.all("driver", "driver_r2", "lmg").find(|row| row.outcome == Some("revenue"))?,
+        };
+        self.said(Some(row), "The strongest driver", |value| {
+            let driver = row.driver.clone().unwrap_or_default().replace(':', " ");
+            format!(
+                "Of all drivers, NPS at {driver} goes with most of the differences in revenue between customers: {value} of their variance. Importance is no promise of what a change would bring."
+            )
+        })
+    }
+
+    fn stay(&self) -> Option<String> {
+        let row = self.one("survival", "logrank", "logrank", None)?;
+        self.said(Some(row), "Whether detractors, passives and promoters stop buying at different rates", |_| match row
+            .estimate
+            .and_then(|estimate| estimate.p)
+        {
+            Some(p) if p < 0.05 => {
+                format!("Detractors, passives and promoters stop buying at different rates (log-rank p = {p:.3}).")
+            }
+            _ => "That detractors, passives and promoters stop buying at different rates is not shown.".to_owned(),
+        })
+    }
+}
+
+/// Whether the interval leaves out zero.
+fn proven(estimate: &Estimate) -> bool {
+    estimate.lo.zip(estimate.hi).is_some_and(|(lo, hi)| lo > 0.0 || hi < 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_as_people_write_them() {
+        assert_eq!(figure(1_234_567.891, "money", "EUR"), "1,234,567.89 EUR");
+        assert_eq!(figure(-0.004, "money/customer-month", "EUR"), "0.00 EUR");
+        assert_eq!(figure(-999.5, "money", "EUR"), "-999.50 EUR");
+        assert_eq!(figure(-0.0002, "share", "EUR"), "0.0 %");
+        assert_eq!(figure(0.8052, "share", "EUR"), "80.5 %");
+        assert_eq!(figure(1000.0, "count", "EUR"), "1,000");
+        assert_eq!(figure(2.068, "ratio", "EUR"), "2.07");
+    }
+
+    fn estimate(value: f64, half: f64) -> Estimate {
+        Estimate { lo: Some(value - half), hi: Some(value + half), p: Some(0.01), ..Estimate::census(value) }
+    }
+
+    fn row(section: &'static str, metric: &'static str, unit: &'static str, method: &'static str) -> Row {
+        Row::new(section, metric, unit, method).score("nps").graded("E")
+    }
+
+    fn slope(outcome: &'static str, value: f64, half: f64) -> Row {
+        let row = row("association", "slope", "money/customer-month", "ancova");
+        Row { outcome: Some(outcome), estimate: Some(estimate(value, half)), status: Status::Ok, ..row }
+    }
+
+    fn with(row: Row, value: f64, half: f64) -> Row {
+        Row { estimate: Some(estimate(value, half)), status: Status::Ok, ..row }
+    }
+
+    /// Every headline, with values.
+    fn all() -> Vec<Row> {
+        let kpi = |metric, unit, method, window| Row::new("kpi", metric, unit, method).window(window);
+        let lag = |lag| Row {
+            lag: Some(lag),
+            ..row("association", "slope", "money/customer-month", "first_difference_gap5")
+        };
+        let share = |driver: &str| Row {
+            outcome: Some("revenue"),
+            ..row("driver", "lmg", "share", "lmg").driver(driver.to_owned())
+        };
+        vec![
+            with(kpi("nps", "points", "cluster", "T3M").score("nps"), 12.3, 4.0),
+            with(kpi("nps_change", "points", "cluster", "T3M").score("nps"), 5.0, 6.0),
+            with(kpi("revenue_growth", "share", "census_yoy", "T3M"), 0.07, 0.01),
+            with(kpi("retention", "share", "wilson", "T3M"), 0.8, 0.01),
+            slope("revenue_6m", 2.0, 0.5),
+            slope("placebo", 1.2, 0.5),
+            slope("excess", 0.8, 1.3),
+            with(lag(0), 0.1, 1.0),
+            with(lag(1), 2.0, 1.0).flag("score_moves_first"),
+            with(row("asymmetry", "penalty", "money/customer-month", "ancova"), 5.0, 1.0),
+            with(row("asymmetry", "reward", "money/customer-month", "ancova"), 3.0, 1.0),
+            row("asymmetry", "slope_ratio", "ratio", "fieller").without(Status::Unbounded),
+            with(row("association", "band_contrast", "money/customer-month", "standardised"), 5.0, 1.0).flag("simpson"),
+            with(row("value", "nps_point_value_total", "money", "mean"), 2000.0, 500.0),
+            with(row("value", "nps_point_value_total_raw", "money", "mean"), 2500.0, 900.0),
+            with(row("value", "net_value_at_risk_total", "money", "standardised"), 9000.0, 1000.0),
+            with(share("channel:phone"), 0.01, 0.01),
+            with(share("touchpoint:desk"), 0.04, 0.01),
+            with(row("survival", "logrank", "chi2", "logrank"), 17.0, 1.0),
+        ]
+    }
+
+    #[test]
+    fn headlines_say_what_is_known_and_how_well() {
+        let want = [
+            "Net promoter score is 12.3 (95 % interval 8.3 to 16.3), 5.0 (95 % interval -1.0 to 11.0), so not clearly other than in the three months before.",
+            "Revenue of three months is 7.0 % (95 % interval 6.0 % to 8.0 %) above that of the same months a year before.",
+            "Of the customers who bought in the three months before, 80.0 % (95 % interval 79.0 % to 81.0 %) bought again.",
+            "One point more in a customer's NPS answer is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) more revenue a month in the six months after it, all else equal; 1.20 EUR (95 % interval 0.70 EUR to 1.70 EUR) of it was there before the answer: lasting differences between customers; what is beyond them, 0.80 EUR (95 % interval -0.50 EUR to 2.10 EUR), is not proven.",
+            "A customer's NPS answers change before revenue does, by 1 month(s): this is an order in time, not a cause.",
+            "Being a detractor instead of a passive is associated with 5.00 EUR (95 % interval 4.00 EUR to 6.00 EUR) less revenue a month, being a promoter 3.00 EUR (95 % interval 2.00 EUR to 4.00 EUR) more; whether losses are twice the gains cannot be told.",
+            "Promoters against detractors look the other way round once the mix of segments and earlier spend is the same: plain means mislead here.",
+            "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) more net value in twelve months over all active customers; without caps on large amounts 2,500.00 EUR (95 % interval 1,600.00 EUR to 3,400.00 EUR).",
+            "That customers are detractors and not passives is associated with 9,000.00 EUR (95 % interval 8,000.00 EUR to 10,000.00 EUR) less net value in twelve months.",
+            "Of all drivers, NPS at touchpoint desk goes with most of the differences in revenue between customers: 4.0 % (95 % interval 3.0 % to 5.0 %) of their variance. Importance is no promise of what a change would bring.",
+            "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
+        ];
+        assert_eq!(headlines(&all(), "EUR"), want);
+    }
+
+    #[test]
+    fn nothing_of_grade_e_says_that_one_thing_made_another() {
+        let said = headlines(&all(), "EUR").join(" ");
+        for word in
+            ["caused", "causes", "drives", "drove", "impact", "because", "due to", "leads to", "thanks to", "evidence"]
+        {
+            assert!(!said.contains(word), "{word}: {said}");
+        }
+        let verbs = ["A", "B", "C", "D", "E"].map(verb);
+        assert_eq!(verbs, ["caused", "is evidence of", "suggests", "coincided with", "is associated with"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_to_be_unknown() {
+        for status in [
+            Status::InsufficientN,
+            Status::InsufficientHistory,
+            Status::Suppressed,
+            Status::Collinear,
+            Status::Degenerate,
+        ] {
+            let rows: Vec<Row> = all().into_iter().map(|row| row.without(status)).collect();
+            let said = headlines(&rows, "EUR");
+            assert!(said.len() >= 7, "{said:?}");
+            for sentence in said {
+                assert!(sentence.ends_with(&format!("is not known: {}.", reason(status))), "{sentence}");
+            }
+        }
+        let rows: Vec<Row> = all().into_iter().map(|row| row.without(Status::NotApplicable)).collect();
+        assert_eq!(headlines(&rows, "EUR"), [""; 0]);
+        let mut rows = all();
+        rows[0].flags.push("incomplete");
+        assert!(headlines(&rows, "EUR")[0].ends_with("The month is not complete."));
+    }
+}
