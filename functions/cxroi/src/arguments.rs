@@ -75,6 +75,18 @@ pub(crate) enum Command {
         #[arg(long)]
         segments: bool,
     },
+    /// Say what it would go with if customers answered higher, by what customers of each band are worth now
+    #[command(after_help = "Example:
+  cxroi whatif --segment consumer --from detractor --to passive --share 0.1 --service-cost 5000")]
+    Whatif {
+        #[command(flatten)]
+        lake: Lake,
+        /// The published month whose numbers are used [default: the newest one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+        #[command(flatten)]
+        what: What,
+    },
     /// Sign a published month off: whatever arrives later, its numbers stay
     #[command(after_help = "Examples:\n  cxroi close 2024-12\n  cxroi close 2024-12 --reopen")]
     Close {
@@ -162,6 +174,37 @@ pub(crate) struct Lake {
     /// The configuration file, as a path or URL
     #[arg(long, env = "CXROI_CONFIG", default_value = "cxroi.toml", value_name = "FILE")]
     pub(crate) config: String,
+}
+
+/// Which customers would move, from where to where.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// The segment
+    #[arg(long, default_value = "(all)")]
+    pub(crate) segment: String,
+    /// The band of NPS that they leave
+    #[arg(long, value_enum)]
+    pub(crate) from: Band,
+    /// The band that they reach
+    #[arg(long, value_enum)]
+    pub(crate) to: Band,
+    /// How many of the segment's active customers, as a share: 0.1 is one in ten
+    #[arg(long)]
+    pub(crate) share: f64,
+    /// What that costs in service, in twelve months
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) service_cost: f64,
+}
+
+/// A band of answers to the NPS question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Band {
+    /// 0 to 6
+    Detractor,
+    /// 7 and 8
+    Passive,
+    /// 9 and 10
+    Promoter,
 }
 
 /// How a query's result is printed.

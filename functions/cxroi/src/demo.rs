@@ -33,6 +33,20 @@ const AFTER: (f64, f64) = (0.25, 0.45);
 const NEWCOMERS: f64 = 0.05;
 /// What a service contact costs on average.
 const CONTACT: f64 = 6.0;
+/// What an answer does to the order of the month after it, if there is one: so much less a point below what is expected, so
+/// much more a point above. Nothing later.
+const EXPECTED: f64 = 7.5;
+const BELOW: f64 = 2.0;
+const ABOVE: f64 = 1.0;
+/// What customers who usually answer so spend less or more in every month, as a multiple of what one answer does. No answer
+/// makes them do it: this is what a placebo is for.
+const LASTING: f64 = 1.5;
+/// The channels, and how many of the answers there are the customer's usual one.
+const CHANNELS: [(&str, f64); 3] = [("phone", 0.8), ("store", 0.2), ("web", 0.5)];
+/// The share of revenue that is margin where sales do not say: the default of `method.default_margin_rate`.
+const MARGIN: f64 = 0.35;
+/// The answers of each band, from and to.
+const ANSWERS: [(i64, i64); 3] = [(0, 6), (7, 8), (9, 10)];
 
 pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
     let config = folder.join("cxroi.toml");
@@ -55,6 +69,31 @@ pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
     ))
 }
 
+/// What an answer does to the next month's order.
+fn effect(answer: f64) -> f64 {
+    let above = answer - EXPECTED;
+    above * if above < 0.0 { BELOW } else { ABOVE }
+}
+
+/// The mean of a number over the answers of a band.
+fn mean(band: usize, of: impl Fn(f64) -> f64) -> f64 {
+    let (first, last) = ANSWERS[band];
+    (first..=last).map(|answer| of(answer as f64)).sum::<f64>() / (last - first + 1) as f64
+}
+
+/// How much more is spent in the month after an answer for each point that it is above the one before: the line through
+/// changes, where one in four pairs are both the customer's usual answer and of one band.
+fn slope() -> f64 {
+    let shares = [BEFORE.0, 1.0 - BEFORE.0 - BEFORE.1, BEFORE.1];
+    let expected = |of: &dyn Fn(f64) -> f64| (0..3).map(|band| shares[band] * mean(band, of)).sum::<f64>();
+    let covariance = |of: &dyn Fn(f64) -> f64| {
+        let within = (0..3).map(|band| shares[band] * (mean(band, |x| of(x) * x) - mean(band, of) * mean(band, |x| x)));
+        let all = expected(&|x| of(x) * x) - expected(of) * expected(&|x| x);
+        0.75 * all + 0.25 * within.sum::<f64>()
+    };
+    BUYS * covariance(&effect) / covariance(&|x| x)
+}
+
 /// What the generator put in, as a metric of the report with its window.
 fn planted() -> [(&'static str, &'static str, f64); 7] {
     let nps = |(detractors, promoters): (f64, f64)| 100.0 * (promoters - detractors);
@@ -75,22 +114,22 @@ fn planted() -> [(&'static str, &'static str, f64); 7] {
 fn planted_beside_recovered(summary: &str) -> Result<String> {
     let summary: Value = serde_json::from_str(summary).context("the summary is damaged")?;
     let currency = summary["currency"].as_str().unwrap_or_default();
-    let mut text = format!(
-        "{:<18} {:<9} {:>10} {:>11}  {:<24} {}\n",
-        "metric", "window", "planted", "recovered", "95 % interval", ""
-    );
-    for (metric, window, truth) in planted() {
-        let rows = summary["estimates"].as_array().context("the summary has no estimates")?;
-        let row = rows
-            .iter()
-            .find(|row| row["metric"] == metric && row["window"] == window && row["segment"] == "(all)")
-            .ok_or_else(|| Error::Input(format!("{metric} {window} is not in the summary")))?;
+    let rows = summary["estimates"].as_array().context("the summary has no estimates")?;
+    let find = |name: &[(&str, Value)]| {
+        let is_it = |row: &&Value| row["segment"] == "(all)" && name.iter().all(|(key, value)| row[*key] == *value);
+        rows.iter().find(is_it).ok_or_else(|| Error::Input(format!("the summary has no {name:?}")))
+    };
+    let text = |text: &str| Value::from(text);
+    let of_nps =
+        |metric: &str, method: &str| vec![("metric", text(metric)), ("method", text(method)), ("score", text("nps"))];
+    let mut table = format!("{:<28} {:>11} {:>11}  {:<26} {}\n", "", "planted", "recovered", "95 % interval", "");
+    let mut line = |name: &str, truth: f64, row: &Value| {
         let unit = row["unit"].as_str().unwrap_or_default();
         let figure = |value: f64| engine::figure(value, unit, currency);
         let number = |key: &str| row[key].as_f64();
         let interval = number("lo").zip(number("hi"));
-        text.push_str(&format!(
-            "{metric:<18} {window:<9} {:>10} {:>11}  {:<24} {}\n",
+        table.push_str(&format!(
+            "{name:<28} {:>11} {:>11}  {:<26} {}\n",
             figure(truth),
             number("value").map_or_else(|| row["status"].as_str().unwrap_or_default().to_owned(), figure),
             interval.map(|(lo, hi)| format!("{} to {}", figure(lo), figure(hi))).unwrap_or_default(),
@@ -100,8 +139,56 @@ fn planted_beside_recovered(summary: &str) -> Result<String> {
                 None => "no interval",
             },
         ));
+    };
+    for (metric, window, truth) in planted() {
+        line(&format!("{metric} {window}"), truth, find(&[("metric", text(metric)), ("window", text(window))])?);
     }
-    Ok(text)
+    let lag = |lag: i64| [of_nps("slope", "first_difference_gap5"), vec![("lag", Value::from(lag))]].concat();
+    line("first difference, lag 1", slope(), find(&lag(1))?);
+    line("first difference, lag 2", 0.0, find(&lag(2))?);
+    line("slope_ratio below to above", BELOW / ABOVE, find(&of_nps("slope_ratio", "fieller"))?);
+
+    let (penalty, reward) = (find(&of_nps("penalty", "ancova"))?, find(&of_nps("reward", "ancova"))?);
+    let ratio = penalty["value"].as_f64().zip(reward["value"].as_f64()).map(|(penalty, reward)| penalty / reward);
+    let said = |ratio: Option<f64>| ratio.map_or_else(|| "not known".to_owned(), |ratio| format!("{ratio:.2}"));
+    let true_ratio = (mean(1, effect) - mean(0, effect)) / (mean(2, effect) - mean(1, effect));
+    table.push_str(&format!(
+        "{:<28} {true_ratio:>11.2} {:>11}  of two estimates, no interval\n",
+        "penalty : reward",
+        said(ratio)
+    ));
+    let shares = rows.iter().filter(|row| row["metric"] == "lmg" && row["segment"] == "(all)");
+    let shares = shares.filter(|row| row["score"] == "nps" && row["outcome"] == "revenue");
+    let strongest = shares.filter_map(|row| Some((row["value"].as_f64()?, row["driver"].as_str()?)));
+    let strongest = strongest.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let strongest = strongest.map_or("not known", |(_, driver)| driver);
+    table.push_str(&format!(
+        "{:<28} {:>11} {strongest:>11}\n",
+        "strongest driver",
+        format!("channel:{}", CHANNELS[0].0)
+    ));
+
+    let outcome = |outcome: &str| find(&[of_nps("slope", "ancova"), vec![("outcome", text(outcome))]].concat());
+    let value = |row: &Value| {
+        let unit = row["unit"].as_str().unwrap_or_default();
+        row["value"].as_f64().map_or_else(|| "not known".to_owned(), |value| engine::figure(value, unit, currency))
+    };
+    let point = find(&of_nps("nps_point_value_total", "mean"))?;
+    let active = find(&[("metric", text("active_customers"))])?["value"].as_f64().unwrap_or_default();
+    let true_point = 0.01 * active * 0.5 * MARGIN * BUYS * (mean(2, effect) - mean(0, effect));
+    Ok(format!(
+        "{table}
+Where a naive reading goes wrong: customers who answer one point higher spend {} more a month over six months, all else equal,
+but {} of that they spent before they answered (the placebo); an answer itself moves one month of six, {} a month. In
+the same way one point of NPS seems worth {}, and {} of it is what answers do. First differences compare each
+customer with themselves, and see through that.
+",
+        value(outcome("revenue_6m")?),
+        value(outcome("placebo")?),
+        engine::figure(slope() / 6.0, "money", currency),
+        value(point),
+        engine::figure(true_point, "money", currency),
+    ))
 }
 
 const CONFIG: &str = r#"# The demo: a made-up company. `cxroi run --config` this file again to see that nothing changes.
@@ -125,12 +212,19 @@ struct Customer {
     spend: f64,
     /// Their usual answer, as a uniform number to hold against the shares of the month.
     mood: f64,
+    /// What the answer of the month before does to the order of this one.
+    moved: f64,
+}
+
+/// The band of a mood.
+fn band(mood: f64, (detractors, promoters): (f64, f64)) -> usize {
+    usize::from(mood >= detractors) + usize::from(mood >= 1.0 - promoters)
 }
 
 /// Writes the lake and returns its rows. The same seed and size give the same rows.
 fn write_lake(folder: &Path, customers: u32) -> Result<u64> {
     let mut rng = Rng::with_seed(7);
-    let customers: Vec<Customer> = (0..customers).map(|number| customer(number, &mut rng)).collect();
+    let mut customers: Vec<Customer> = (0..customers).map(|number| customer(number, &mut rng)).collect();
     let mut table = (StringBuilder::new(), StringBuilder::new());
     for customer in &customers {
         table.0.append_value(&customer.id);
@@ -146,7 +240,7 @@ fn write_lake(folder: &Path, customers: u32) -> Result<u64> {
     for month in 0..MONTHS {
         let start = first + Months::new(month);
         let folder_name = format!("month={}-{:02}", start.year(), start.month());
-        let (interactions, sales) = write_month(&customers, month, start, &mut rng);
+        let (interactions, sales) = write_month(&mut customers, month, start, &mut rng);
         rows += (interactions[0].1.len() + sales[0].1.len()) as u64;
         write(&folder.join("lake/interactions").join(&folder_name), "part-0.parquet", interactions)?;
         write(&folder.join("lake/sales").join(&folder_name), "part-0.parquet", sales)?;
@@ -165,14 +259,15 @@ fn customer(number: u32, rng: &mut Rng) -> Customer {
         },
         first_month: if newcomer { rng.u32(IMPROVED..MONTHS) } else { rng.u32(0..12) },
         leaves: !newcomer && rng.f64() < LEAVERS,
-        spend: 20.0 + 60.0 * rng.f64() * rng.f64(),
+        spend: 50.0 + 60.0 * rng.f64() * rng.f64(),
         mood: rng.f64(),
+        moved: 0.0,
     }
 }
 
 type Columns = Vec<(&'static str, ArrayRef)>;
 
-fn write_month(customers: &[Customer], month: u32, start: NaiveDate, rng: &mut Rng) -> (Columns, Columns) {
+fn write_month(customers: &mut [Customer], month: u32, start: NaiveDate, rng: &mut Rng) -> (Columns, Columns) {
     let mut touches = Touches::default();
     let mut lines = Lines::default();
     let shares = if month >= IMPROVED { AFTER } else { BEFORE };
@@ -182,18 +277,19 @@ fn write_month(customers: &[Customer], month: u32, start: NaiveDate, rng: &mut R
         }
         if month == customer.first_month || rng.f64() < BUYS {
             let uplift = if month >= MONTHS - 6 { UPLIFT } else { 1.0 };
-            let amount = customer.spend * uplift * (0.5 + rng.f64());
+            let lasting = LASTING * mean(band(customer.mood, BEFORE), effect);
+            let amount = (customer.spend + lasting) * uplift * (0.5 + rng.f64()) + customer.moved;
             lines.push(&customer.id, format!("order-{month:02}-{}", customer.id), instant(start, rng), amount);
         }
+        customer.moved = 0.0;
         if rng.f64() < 0.10 {
             // Half of the answers are the customer's usual one: people who answer twice agree with themselves.
-            let mood = if rng.bool() { customer.mood } else { rng.f64() };
-            let answer = match mood {
-                mood if mood < shares.0 => rng.i64(0..=6),
-                mood if mood < 1.0 - shares.1 => rng.i64(7..=8),
-                _ => rng.i64(9..=10),
-            };
-            touches.push(&customer.id, instant(start, rng), "survey", Some(answer), None);
+            let (channel, usual) = CHANNELS[rng.usize(0..CHANNELS.len())];
+            let mood = if rng.f64() < usual { customer.mood } else { rng.f64() };
+            let (first, last) = ANSWERS[band(mood, shares)];
+            let answer = rng.i64(first..=last);
+            customer.moved = effect(answer as f64);
+            touches.push(&customer.id, instant(start, rng), channel, Some(answer), None);
         }
         if rng.f64() < 0.15 {
             let cost = CONTACT * (0.5 + rng.f64());
@@ -292,5 +388,8 @@ mod tests {
         assert!((truth("nps_change", "T3M") - 10.0).abs() < 1e-9);
         assert!((truth("nrr", "T6M") - 1.0176).abs() < 1e-9);
         assert!((truth("retention", "T3M") - 0.91264).abs() < 1e-9);
+        // Means of the bands are 3, 7.5 and 9.5.
+        assert_eq!([mean(0, effect), mean(1, effect), mean(2, effect)], [-9.0, -0.25, 2.0]);
+        assert_eq!([0.0, 0.29, 0.31, 0.59, 0.61, 1.0].map(|mood| band(mood, BEFORE)), [0, 0, 1, 1, 2, 2]);
     }
 }

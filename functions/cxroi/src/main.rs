@@ -4,6 +4,7 @@ mod arguments;
 mod demo;
 mod prompt;
 mod show;
+mod whatif;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -67,6 +68,11 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let (pointer, summary) =
                 engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
             show::say(&show::summary(&pointer, &summary, segments)?)?;
+        }
+        Command::Whatif { lake, period, what } => {
+            let stores = Stores::default();
+            let (_, summary) = engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
+            show::say(&whatif::answer(&summary, &what)?)?;
         }
         Command::Close { lake, period, reopen } => {
             let stores = Stores::default();

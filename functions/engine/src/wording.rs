@@ -278,7 +278,8 @@ impl Report<'_> {
             .and_then(|estimate| estimate.p)
         {
             Some(p) if p < 0.05 => {
-                format!("Detractors, passives and promoters stop buying at different rates (log-rank p = {p:.3}).")
+                let p = if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") };
+                format!("Detractors, passives and promoters stop buying at different rates (log-rank p {p}).")
             }
             _ => "That detractors, passives and promoters stop buying at different rates is not shown.".to_owned(),
         })

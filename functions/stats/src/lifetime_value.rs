@@ -82,6 +82,19 @@ pub fn lifetime_value(cohorts: &[Cohort<'_>], discount: &[f64]) -> Result<Estima
     Ok(Estimate::normal(value, variance.sqrt()))
 }
 
+/// What it goes with if so many of customers belonged to another band: their number times the difference of the bands' values,
+/// less a cost that is known. An association: whoever moved is taken to be worth what those are who are there already.
+///
+/// ```
+/// use stats::{Estimate, lifetime_value::moved};
+/// let [from, to] = [(80.0, 3.0), (110.0, 4.0)].map(|(value, se)| Estimate { se: Some(se), ..Estimate::census(value) });
+/// let change = moved(100.0, from, to, 500.0);
+/// assert_eq!((change.value, change.se), (2_500.0, Some(500.0)));
+/// ```
+pub fn moved(customers: f64, from: Estimate, to: Estimate, cost: f64) -> Estimate {
+    Estimate::weighted_sum(&[(customers, to), (-customers, from)]).shifted(-cost)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
