@@ -12,8 +12,12 @@ mod functions;
 mod golden;
 /// What is deleted of the output, and who is forgotten.
 mod housekeeping;
+/// What must come of a lake that is another in a known way.
+mod metamorphic;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.
 mod models;
+/// The digits of certified regressions through SQL.
+mod nist;
 /// What is refused, and whether the message helps.
 mod refusals;
 /// What is set aside, and how it is listed.

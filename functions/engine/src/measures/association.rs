@@ -110,11 +110,16 @@ fn of_score(
         let row = Row::new("association", metric, outcome.unit, method).score(score).graded("E");
         Row { outcome: Some(outcome.name), lag: outcome.lag, ..row }
     };
+    // What a unit of money before goes with.
+    let prior_row = |outcome: &Outcome| {
+        let unit = if outcome.unit == "share" { "share/money" } else { "ratio" };
+        Row { unit, ..row(outcome, "slope_prior_spend", "ancova") }
+    };
     let all = outcomes();
     let without = |status: Status| {
-        let rows = [("slope", "ancova"), ("slope", "ancova_hc1"), ("slope_prior_spend", "ancova")].into_iter();
-        let rows = rows.flat_map(|(metric, method)| all.iter().map(move |outcome| row(outcome, metric, method)));
-        rows.map(|row| row.without(status)).collect::<Vec<_>>()
+        let rows = ["ancova", "ancova_hc1"].into_iter();
+        let rows = rows.flat_map(|method| all.iter().map(move |outcome| row(outcome, "slope", method)));
+        rows.chain(all.iter().map(prior_row)).map(|row| row.without(status)).collect::<Vec<_>>()
     };
     let Some(panel) = panel else { return Ok(without(Status::InsufficientN)) };
     let fit: Fit = match panel.fit(sums, "products", SHAPE)? {
@@ -145,8 +150,10 @@ fn of_score(
         let of = |row: Row| row.of(answers, customers);
         clustered.push(of(row(outcome, "slope", "ancova")).statistic(Ok(estimate), None)?);
         let estimate = fit.robust_slope(slope, by_row * unit_of(outcome));
-        robust.push(of(row(outcome, "slope", "ancova_hc1")).statistic(Ok(estimate), None)?);
-        prior.push(of(row(outcome, "slope_prior_spend", "ancova")).census(weighed(fit.of_control(0))));
+        // It takes a customer's answers for those of several: tests/simulation has its coverage.
+        let robust_row = of(row(outcome, "slope", "ancova_hc1")).statistic(Ok(estimate), None)?;
+        robust.push(robust_row.flag("interval_too_narrow"));
+        prior.push(of(prior_row(outcome)).census(weighed(fit.of_control(0))));
     }
     let p: Vec<Option<f64>> = clustered.iter().take(LAGS).map(|row| row.estimate.and_then(|found| found.p)).collect();
     if let Some(p) = p.into_iter().collect::<Option<Vec<f64>>>() {
