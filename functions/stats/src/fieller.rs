@@ -5,7 +5,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::{Estimate, Undefined};
+use crate::{Estimate, Undefined, student_975};
 
 /// Two estimates and their covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ impl Pair {
     /// assert_eq!(Pair { below: 0.1, ..sure }.ratio(), Err(stats::Undefined::Unbounded));
     /// ```
     pub fn ratio(&self) -> Result<Estimate, Undefined> {
-        let t2 = self.t()?.inverse_cdf(0.975).powi(2);
+        let t2 = student_975(self.df).ok_or(Undefined::EmptyBase)?.powi(2);
         let [vaa, vab, vbb] = self.covariance;
         let a = self.below * self.below - t2 * vbb;
         let b = self.above * self.below - t2 * vab;
@@ -86,7 +86,7 @@ mod tests {
             df: 60.0,
         };
         let found = bounded.ratio().unwrap();
-        let t = StudentsT::new(0.0, 1.0, 60.0).unwrap().inverse_cdf(0.975);
+        let t = student_975(60.0).unwrap();
         assert!((t - 2.0).abs() < 0.001);
         assert!((found.lo.unwrap() - 1.3479926583153725).abs() < 1e-4, "{found:?}");
         assert!((found.hi.unwrap() - 1.889724178300842).abs() < 1e-4, "{found:?}");

@@ -22,6 +22,22 @@ pub mod survival;
 /// The 97.5 % quantile of the standard normal distribution.
 pub const NORMAL_975: f64 = 1.959_963_984_540_054;
 
+/// The 97.5 % quantile of t; `None` without a degree of freedom.
+///
+/// From a thousand degrees on by its distance from the normal quantile (M. Abramowitz, I. A. Stegun, *Handbook of Mathematical
+/// Functions*, 26.7.5): there the quantile of `statrs` 0.19 loses digits, is 7 % off at 10⁷ degrees, and does not end at 10⁸.
+fn student_975(df: f64) -> Option<f64> {
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+    if df < 1e3 {
+        return Some(StudentsT::new(0.0, 1.0, df).ok()?.inverse_cdf(0.975));
+    }
+    let power = |exponent| NORMAL_975.powi(exponent);
+    let first = (power(3) + power(1)) / 4.0;
+    let second = (5.0 * power(5) + 16.0 * power(3) + 3.0 * power(1)) / 96.0;
+    let third = (3.0 * power(7) + 19.0 * power(5) + 17.0 * power(3) - 15.0 * power(1)) / 384.0;
+    df.is_finite().then(|| NORMAL_975 + first / df + second / df.powi(2) + third / df.powi(3))
+}
+
 /// A number with its uncertainty.
 ///
 /// All fields but `value` are `None` where the method has no such quantity (a count of all customers has no
@@ -57,14 +73,13 @@ impl Estimate {
     ///
     /// Without a positive, finite `se` or at least one degree of freedom there is no interval.
     fn student(value: f64, se: f64, df: f64) -> Self {
-        use statrs::distribution::{ContinuousCDF, StudentsT};
         if !(se.is_finite() && se > 0.0) {
             return Self::census(value);
         }
-        let Ok(t) = StudentsT::new(0.0, 1.0, df) else {
+        let Some(quantile) = student_975(df) else {
             return Self::census(value);
         };
-        let half_width = t.inverse_cdf(0.975) * se;
+        let half_width = quantile * se;
         Self { value, se: Some(se), df: Some(df), lo: Some(value - half_width), hi: Some(value + half_width), p: None }
     }
 
@@ -138,4 +153,47 @@ pub enum Undefined {
     /// The sums contradict each other, as a share above one: a defect upstream, not a property of the data.
     #[error("the sums are not possible: {0}")]
     Impossible(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use statrs::distribution::{ChiSquared, ContinuousCDF, FisherSnedecor, Normal, StudentsT};
+    use statrs::function::gamma::ln_gamma;
+
+    /// `dist_reference.json` of the method's reference, and other degrees of freedom, from scipy: far tails keep their relative
+    /// digits too.
+    #[test]
+    fn distributions_equal_scipys() {
+        let t = |df: f64| StudentsT::new(0.0, 1.0, df).unwrap();
+        let normal = Normal::new(0.0, 1.0).unwrap();
+        let chi_squared = |df: f64| ChiSquared::new(df).unwrap();
+        let f = |one: f64, other: f64| FisherSnedecor::new(one, other).unwrap();
+        for (found, want) in [
+            (super::NORMAL_975, 1.959963984540054),
+            (normal.inverse_cdf(0.975), 1.959963984540054),
+            (normal.cdf(1.96), 0.9750021048517795),
+            (normal.sf(8.0), 6.22096057427174e-16),
+            (super::student_975(1.0).unwrap(), 12.706204736174694),
+            (super::student_975(5.5).unwrap(), 2.501858617589239),
+            (super::student_975(29.0).unwrap(), 2.045229642132703),
+            (super::student_975(63.0).unwrap(), 1.998340542520741),
+            (super::student_975(1351.01795448).unwrap(), 1.9617214458585692),
+            (super::student_975(1e7).unwrap(), 1.959964221767205),
+            (super::student_975(999.5).unwrap(), 1.9623402703838457),
+            (super::student_975(1e3).unwrap(), 1.9623390808264083),
+            (super::student_975(1e5).unwrap(), 1.9599877075346095),
+            (super::student_975(1e9).unwrap(), 1.959963986912325),
+            (t(9.0).sf(2.5), 0.016930913841492867),
+            (t(2641.0).sf(14.7265), 1.5454692546842934e-47),
+            (t(100.0).sf(40.0), 1.2310538010700354e-63),
+            (chi_squared(5.0).sf(5.884), 0.31767039376800565),
+            (chi_squared(2.0).sf(100.0), 1.9287498479639183e-22),
+            (f(5.0, 2499.0).sf(1.177), 0.3179099776908259),
+            (f(4.0, 60.0).sf(3.2), 0.01897539600144143),
+            (ln_gamma(0.2426), 1.3197854750907922),
+            (ln_gamma(1234.5), 7550.550901077894),
+        ] {
+            assert!((found - want).abs() <= 1e-9 * want.abs(), "{found} is not {want}");
+        }
+    }
 }
