@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
-use datafusion::common::{ScalarValue, exec_err};
+use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use crate::series::{list, list_type};
+use crate::series::{OneGroup, list, list_type};
 
 /// Rows, x, y, xx, xy, yy.
 const SUMS: usize = 6;
@@ -69,7 +69,8 @@ impl AggregateUDFImpl for PairSums {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(All(Sums::default())))
+        // The one group is there without a row too.
+        Ok(Box::new(OneGroup(Sums(vec![Vec::new()]))))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -82,7 +83,7 @@ impl AggregateUDFImpl for PairSums {
 }
 
 /// The sums of each group, pair by pair; none before its first row.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Sums(Vec<Vec<i128>>);
 
 /// A list's elements that are there, by place.
@@ -206,35 +207,6 @@ impl GroupsAccumulator for Sums {
     fn size(&self) -> usize {
         size_of_val(self)
             + self.0.iter().map(|sums| size_of_val(sums) + sums.capacity() * size_of::<i128>()).sum::<usize>()
-    }
-}
-
-/// The sums of everything.
-#[derive(Debug)]
-struct All(Sums);
-
-impl Accumulator for All {
-    fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(arrays, &vec![0; arrays[0].len()], None, 1)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(states, &vec![0; states[0].len()], 1)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.0.resize_with(1, Vec::new);
-        let state = GroupsAccumulator::state(&mut self.0, EmitTo::All)?;
-        Ok(vec![ScalarValue::try_from_array(&state[0], 0)?])
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.0.resize_with(1, Vec::new);
-        ScalarValue::try_from_array(&GroupsAccumulator::evaluate(&mut self.0, EmitTo::All)?, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
     }
 }
 

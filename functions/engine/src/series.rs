@@ -327,7 +327,7 @@ impl AggregateUDFImpl for MonthlySeries {
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneSeries(AllSeries { groups: 1, adds: self.adds, ..AllSeries::default() })))
+        Ok(Box::new(OneGroup(AllSeries { groups: 1, adds: self.adds, ..AllSeries::default() })))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
@@ -505,11 +505,11 @@ pub(crate) fn list(item: DataType, lengths: OffsetBuffer<i32>, values: ArrayRef)
     Arc::new(ListArray::new(Arc::new(Field::new_list_field(item, true)), lengths, values, None))
 }
 
-/// The series of everything.
+/// An aggregate of everything: that of the one group 0. It can be asked again, so it keeps what it gives.
 #[derive(Debug)]
-struct OneSeries(AllSeries);
+pub(crate) struct OneGroup<G>(pub(crate) G);
 
-impl Accumulator for OneSeries {
+impl<G: GroupsAccumulator + Clone + Sync + std::fmt::Debug> Accumulator for OneGroup<G> {
     fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
         self.0.update_batch(arrays, &vec![0; arrays[0].len()], None, 1)
     }
@@ -528,7 +528,7 @@ impl Accumulator for OneSeries {
     }
 
     fn size(&self) -> usize {
-        GroupsAccumulator::size(&self.0)
+        self.0.size()
     }
 }
 

@@ -184,21 +184,19 @@ impl Report<'_> {
 
     /// Whether scores change before revenue does.
     fn order(&self) -> Option<String> {
-        let mut lags = self.all("association", "slope", "first_difference_gap5");
-        let first = self.all("association", "slope", "first_difference_gap5").next();
-        if first.is_none_or(|row| row.estimate.is_none()) {
-            return self.said(first, "Whether NPS or revenue changes first", |_| String::new());
-        }
-        let revenue = self.all("association", "slope", "first_difference_gap5");
-        if revenue.into_iter().any(|row| row.flags.contains(&"revenue_moves_first")) {
-            return Some("Revenue changes before NPS answers do: answers may follow what customers bought.".to_owned());
-        }
-        Some(match lags.find(|row| row.flags.contains(&"score_moves_first")) {
-            Some(row) => format!(
-                "A customer's NPS answers change before revenue does, by {} month(s): this is an order in time, not a cause.",
-                row.lag.unwrap_or_default()
-            ),
-            None => "Whether NPS answers or revenue change first is not shown.".to_owned(),
+        let lags: Vec<&Row> = self.all("association", "slope", "first_difference_gap5").collect();
+        let flagged = |flag: &str| lags.iter().find(|row| row.flags.contains(&flag));
+        self.said(lags.first().copied(), "Whether NPS or revenue changes first", |_| {
+            if flagged("revenue_moves_first").is_some() {
+                return "Revenue changes before NPS answers do: answers may follow what customers bought.".to_owned();
+            }
+            match flagged("score_moves_first") {
+                Some(row) => format!(
+                    "A customer's NPS answers change before revenue does, by {} month(s): this is an order in time, not a cause.",
+                    row.lag.unwrap_or_default()
+                ),
+                None => "Whether NPS answers or revenue change first is not shown.".to_owned(),
+            }
         })
     }
 
