@@ -60,12 +60,20 @@ WINDOWS = {"MONTH": 1, "T3M": 3, "T6M": 6, "T12M": 12}
 NEEDS = {
     **{(metric, "T6M"): 12 for metric in ("nrr", "grr", "constant_customer_growth", "cross_sell_rate")},
     **{(metric, "T12M"): months for metric, months in [("repeat_rate", 12), ("revenue", 12), ("revenue_growth", 24)]},
+    ("active_customers", "T12M"): 12,
+    ("spend_split", None): 13,
+    **{
+        (metric + suffix, None): 16
+        for metric in ("nps_point_value", "nps_point_value_total", "net_value_at_risk", "net_value_at_risk_total")
+        for suffix in ("", "_raw")
+    },
     **{(metric, "ALL"): 12 for metric in ("customer_coverage", "revenue_coverage")},
     **{(metric, "T12M"): 24 for metric in ("earned_growth", "acquisition_to_retention_cost")},
     **{(metric, "T12M"): months for metric, months in [("cac", 12), ("ltv_to_cac", 16), ("ltv_to_cac_raw", 16)]},
 }
-NEEDS_SECTION = {"bridge": 12, "retained_revenue": 12}
-NEEDS_METHOD = {"census_yoy": 15}
+NEEDS_SECTION = {"bridge": 12, "retained_revenue": 12, "driver": 12, "asymmetry": 13, "clv": 16}
+NEEDS_METHOD = {"census_yoy": 15, "first_difference": 6, "first_difference_gap5": 12}
+NEEDS_METHOD |= {name: 13 for name in ("ancova", "ancova_hc1", "crude", "standardised", "fisher", "bonett_wright")}
 # Below 30 rows or customers these have no interval.
 GUARDED = {
     *("csat_top2", "retention", "churn", "repeat_rate", "multi_category_rate", "cross_sell_rate", "aov", "nrr", "grr"),
