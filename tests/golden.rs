@@ -55,7 +55,7 @@ async fn every_number_equals_what_statsmodels_makes_of_the_rows() {
         };
         compared += 1;
         let column = batch.column_by_name(field).expect(field);
-        let agrees = if field == "status" {
+        let agrees = if field == "status" || field == "grade" {
             texts(&batch, field)[row] == want
         } else if column.is_null(row) || want.is_empty() {
             column.is_null(row) && want.is_empty()
@@ -69,5 +69,5 @@ async fn every_number_equals_what_statsmodels_makes_of_the_rows() {
         }
     }
     assert!(wrong.is_empty(), "{} of {compared} differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(compared > 3900, "only {compared} numbers were compared");
+    assert!(compared > 6100, "only {compared} numbers were compared");
 }

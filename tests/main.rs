@@ -12,6 +12,8 @@ mod functions;
 mod golden;
 /// What is deleted of the output, and who is forgotten.
 mod housekeeping;
+/// Programmes: what is said of them, and what is refused.
+mod initiatives;
 /// What must come of a lake that is another in a known way.
 mod metamorphic;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.

@@ -14,6 +14,7 @@ lake.interactions = "interactions/"
 lake.sales = "sales/"
 lake.customers = "customers.csv"
 lake.initiatives = "initiatives.csv"
+lake.assignments = "assignments.csv"
 lake.control_totals = "ledger.csv"
 output.url = "out/"
 guards.enabled = false
@@ -24,6 +25,7 @@ const LEDGER: &str = "month,revenue\n2024-11,120\n2024-12,134\n";
 const CUSTOMERS: &str = "customer_id,segment,acquired_at,acquisition_cost\n\
     ann,home,2024-02-01,30\nbob,home,2024-03-01,20\ncas,work,,\ndee,work,,\n";
 const PROGRAMMES: &str = "initiative,starts_on,ends_on,cost_per_month,one_off_cost\nchat,2024-03-01,,100,50\n";
+const ASSIGNMENTS: &str = "initiative,customer_id,arm\nchat,ann,treated\nchat,bob,treated\n";
 
 async fn company() -> Lake {
     let lake = Lake::default();
@@ -33,6 +35,7 @@ async fn company() -> Lake {
     }
     lake.put("customers.csv", CUSTOMERS).await;
     lake.put("initiatives.csv", PROGRAMMES).await;
+    lake.put("assignments.csv", ASSIGNMENTS).await;
     lake.put("ledger.csv", LEDGER).await;
     lake
 }
@@ -99,7 +102,9 @@ async fn a_restatement_says_what_each_number_was_and_which_source_moved_it() {
 #[tokio::test]
 async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
     let (refreshing, overlay) = ("customers", "overlay");
-    for mover in ["sales", "interactions", "initiatives", "control_totals", refreshing, "settings", overlay] {
+    for mover in
+        ["sales", "interactions", "initiatives", "assignments", "control_totals", refreshing, "settings", overlay]
+    {
         let lake = company().await;
         run(&lake, ALL).await.unwrap();
         let mut config = ALL.to_owned();
@@ -121,6 +126,7 @@ async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
                 lake.interactions("interactions/late.parquet", &touches).await;
             }
             "initiatives" => lake.put("initiatives.csv", PROGRAMMES.replace("100", "200")).await,
+            "assignments" => lake.put("assignments.csv", ASSIGNMENTS.replace("bob", "cas")).await,
             "control_totals" => lake.put("ledger.csv", LEDGER.replace("134", "99")).await,
             "customers" => {
                 lake.put("customers.csv", CUSTOMERS.replace("bob,home", "bob,work").replace("30", "40")).await
@@ -159,6 +165,7 @@ async fn what_begins_after_the_period_and_files_written_again_restate_nothing() 
     let first = run(&lake, ALL).await.unwrap();
     lake.put("ledger.csv", format!("{LEDGER}2025-01,140\n")).await;
     lake.put("initiatives.csv", format!("{PROGRAMMES}coach,2025-01-01,,10,0\n")).await;
+    lake.put("assignments.csv", format!("{ASSIGNMENTS}coach,cas,treated\n")).await;
     let rows = lake.get("sales/month=2024-12/part-0.parquet").await.unwrap();
     lake.put("sales/month=2024-12/part-0.parquet", rows).await;
     lake.delete("sales/unreadable.parquet").await;

@@ -17,11 +17,14 @@ import hashlib
 import itertools
 import json
 import sys
+from decimal import ROUND_HALF_UP, Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import scipy.linalg
+import scipy.optimize
 import scipy.stats
 import statsmodels.api as sm
 from statsmodels.duration.survfunc import SurvfuncRight, survdiff
@@ -36,6 +39,15 @@ CONTRASTS = [("promoter", "detractor"), ("passive", "detractor"), ("promoter", "
 # Outcomes of the regressions on a score, by the column of answer_months, each with its lag.
 OUTCOMES = {f"revenue_{lag}": ("revenue", lag) for lag in range(7)}
 OUTCOMES |= {name: (name, "") for name in ("revenue_6m", "placebo", "excess", "active_6m", "service_cost_6m")}
+# What there is of a programme without anybody to compare, by method and outcome: why there is none.
+EFFECTS = [
+    ("did_net_value did_net_value_raw pretrend_slope did_net_value_trend_adjusted", "welch", "net_value"),
+    ("did_revenue", "welch", "revenue"), ("did_service_saving", "welch", "service_saving"), ("did_active", "welch", "active"),
+    ("did_nps", "cluster", "nps"), ("pretrend_joint", "wald", "net_value"), ("did_active", "stratified", "active"),
+    ("did_net_value did_net_value_raw", "stratified", "net_value"),
+    ("treated_share_kept measured_share initiative_value initiative_value_raw initiative_net initiative_net_raw roi roi_raw npv "
+     "npv_raw roi_confidence breakeven_effect mde80 payback_month cost_per_retained_customer", "stratified", ""),
+]
 
 
 def read(feed, columns, time=None):
@@ -177,19 +189,30 @@ def lifetime(value, index):
 
 
 def programmes():
-    """What the programmes cost in the twelve months. One that is delivered twice counts once."""
-    rows = json.loads((HERE / "lake/initiatives.json").read_text())
-    different, total = {json.dumps(row, sort_keys=True): row for row in rows}.values(), 0.0
-    day = datetime.date.fromisoformat
-    for row in different:
-        start, end = day(row["starts_on"]), day(row.get("ends_on", "9999-12-31"))
-        for month in range(AS_OF - 11, AS_OF + 1):
-            year, number = month // 12, month % 12 + 1
-            days = calendar.monthrange(year, number)[1]
-            active = sum(start <= datetime.date(year, number, k + 1) <= end for k in range(days))
-            total += row.get("cost_per_month", 0.0) * active / days
-            total += row.get("one_off_cost", 0.0) * ((start.year, start.month) == (year, number))
-    return total, len(rows) - len(different)
+    """The programmes, with their months. One that is delivered twice counts once."""
+    rows = json.loads((HERE / "lake/initiatives.json").read_text(encoding="utf-8"))
+    found = []
+    for row in {json.dumps(row, sort_keys=True): row for row in rows}.values():
+        days = [datetime.date.fromisoformat(row.get(name, "9999-12-31")) for name in ("starts_on", "ends_on")]
+        start, end = (day.year * 12 + day.month - 1 for day in days)
+        found.append(SimpleNamespace(name=row["initiative"], given=row.get, days=days, start=start, end=min(end, AS_OF)))
+    return found, len(rows) - len(found)
+
+
+def running_cost(programme, month):
+    """The monthly amount for the days of the month on which the programme ran."""
+    year, number = month // 12, month % 12 + 1
+    days = calendar.monthrange(year, number)[1]
+    active = sum(programme.days[0] <= datetime.date(year, number, k + 1) <= programme.days[1] for k in range(days))
+    return Decimal(str(programme.given("cost_per_month", 0))) * active / days
+
+
+def yearly_cost(programmes):
+    months, total = range(AS_OF - 11, AS_OF + 1), 0
+    for one in programmes:
+        total += sum(running_cost(one, month) for month in months)
+        total += Decimal(str(one.given("one_off_cost", 0))) * (one.start in months)
+    return float(total)
 
 
 def of_acquisition(put, customers, contacts, lines, index, values, programme_cost):
@@ -586,6 +609,260 @@ def kaplan_meier(rows, month):
     return dict(value=value, lo=lo, hi=hi, n=at_risk, customers=len(rows))
 
 
+def of_programmes(put, begun, assignments, cells, orders, answers, segments, since):
+    """6: what each programme that began changed for its customers, and what that is worth."""
+    for one in begun:
+        first = one.start + (one.days[0].day > 1)                   # else the month of the start is left out, and paid for
+        one.before, one.after = range(max(one.start - 6, START), one.start), range(first, min(one.end, first + 11) + 1)
+        one.early = range(max(2 * one.before.start - one.start, START), one.before.start)
+        segment, its = one.given("target_segment"), assignments[assignments.initiative == one.name]
+        its = its[its.customer_id.isin(since.index)]                # 12.6: who exists nowhere is left out
+        one.treated = {*(its.customer_id[its.arm == "treated"] if segment is None else segments.index[segments == segment])}
+        one.held_out = {*its.customer_id[its.arm == "holdout"]}
+        one.eligible = since.index[since < one.before.start]
+    headline = {}
+    for one in begun:
+        def write(metric, method, fields, outcome="", lag="", name=one.name):
+            score = "nps" if outcome == "nps" else ""
+            put("initiative", metric, "", method, fields, score, outcome, initiative=name, lag=str(lag))
+
+        compare(one, begun, cells["revenue"], answers, segments)
+        headline[one.name] = of_programme(write, one, cells, orders, answers)
+        if one.given("target_segment") or len(one.eligible) and one.treated.issuperset(one.eligible):
+            of_series(write, one, cells)
+    tests = {name: p for name, p in headline.items() if p is not None}
+    for name, q in zip(tests, false_discoveries([*tests.values()])):                # 1.9, F2
+        put("initiative", "did_net_value", "", "stratified", dict(q=q), outcome="net_value", initiative=name)
+
+
+def compare(one, begun, revenue, answers, segments):
+    """6.1: who is in the arms of a programme, and in which strata they are alike."""
+    drawn, treated = one.given("randomised", False), one.treated.intersection(one.eligible)
+    meanwhile = set().union(*(other.treated for other in begun if other is not one and not drawn
+                              and other.start < one.after.stop and other.end >= one.before.start))
+    one.contaminated = len(treated & meanwhile) > len(treated - meanwhile)
+    one.who = [name for name in one.eligible if not drawn or name in one.treated | one.held_out]
+    one.who = [name for name in one.who if name not in meanwhile or one.contaminated and name in treated]
+    one.arm = np.array([name in treated for name in one.who], bool)
+    alike = pd.DataFrame(dict(all=0), index=one.who)
+    if not one.given("target_segment"):
+        alike["segment"] = segments.reindex(one.who).fillna("(unknown)")
+    if one.after and len(one.early) >= 3:
+        spent = capped(revenue.loc[:, :one.after[-1]]).loc[one.who, [*one.early]].sum(axis=1)
+        split = np.quantile(spent[spent > 0], 0.5, method="inverted_cdf") if (spent > 0).any() else 0.0
+        alike["spend"] = np.where(spent <= 0, 0, np.where(spent <= split, 1, 2))
+    last = monthly(answers[answers.month < one.start]).groupby("customer_id").x.last()      # a month is an answer, as in 3.1
+    scored = last[last.index.isin(treated)]
+    if not drawn and (scored <= 6).sum() > 0.8 * len(scored):       # 10: it is aimed at those who are not content
+        alike["band"] = pd.Series(band(last), last.index).reindex(one.who).fillna("none")
+    one.stratum = alike.groupby([*alike]).ngroup().to_numpy()
+    sizes = pd.crosstab(one.stratum, one.arm).reindex(columns=[False, True], fill_value=0)
+    one.kept = np.isin(one.stratum, sizes.index[(sizes >= 2).all(axis=1)])
+
+
+def tested(value, se, df, n):
+    """A t interval, and the p-value of no effect."""
+    fields = interval(value, se, df)
+    p = None if fields["se"] is None else 2 * scipy.stats.t.sf(abs(value) / se, df)
+    return fields | dict(p=p, n=n, customers=n)
+
+
+def welch(y, one):
+    """The mean of the treated less that of the others."""
+    a, b = y[one.arm], y[~one.arm]
+    found, se = scipy.stats.ttest_ind(a, b, equal_var=False), np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    fields, ends = tested(a.mean() - b.mean(), se, found.df, len(y)), found.confidence_interval()
+    assert np.allclose((found.pvalue, *ends), (fields["p"], fields["lo"], fields["hi"]), rtol=1e-9)
+    return fields
+
+
+def stratified(y, one):
+    """6.2: the same by stratum, each with the weight of its treated; strata without two customers in each arm are left out."""
+    rows = pd.DataFrame(dict(y=y, arm=one.arm, stratum=one.stratum))[one.kept]
+    cells = rows.groupby(["stratum", "arm"]).y.agg(["size", "mean", "var"]).unstack()
+    weight = cells["size"][True] / cells["size"][True].sum()
+    parts = (cells["var"] / cells["size"]).mul(weight ** 2, axis=0).to_numpy()
+    df = parts.sum() ** 2 / (parts ** 2 / (cells["size"] - 1)).to_numpy().sum()
+    saturated = sm.OLS(rows.y, pd.get_dummies([*zip(rows.arm, rows.stratum)], dtype=float).set_index(rows.index))
+    found = saturated.fit(cov_type="HC2").t_test([*-weight, *weight])
+    value, se = weight @ (cells["mean"][True] - cells["mean"][False]), np.sqrt(parts.sum())
+    assert np.allclose((found.effect.item(), found.sd.item()), (value, se), rtol=1e-9)
+    return tested(value, se, df, len(rows))
+
+
+def of_programme(write, one, cells, orders, answers):
+    """6.2 to 6.4: the treated against the others. Returns the p-value of the headline."""
+    arms = [int(one.arm.sum()), int((~one.arm).sum())]
+    for metric, count in zip(("treated_customers", "control_customers"), arms):
+        if one.after:                                               # else it is not known whom to compare them with
+            write(metric, "census", dict(value=count, n=count, customers=count or None))
+    amount = lambda number: float(Decimal(number).quantize(Decimal("0.0001"), ROUND_HALF_UP))       # 12.15
+    one.costs = {month: amount(running_cost(one, month)) for month in range(one.start, one.after.stop)}
+    one.cost = sum(one.costs.values()) + one.given("one_off_cost", 0.0)
+    missing = None if one.cost > 0 else "not_applicable"
+    unknown = missing or (None if one.after else "insufficient_history")
+    write("initiative_cost", "census", dict(status=unknown) if unknown else dict(value=one.cost))
+    if one.given("expected_net_value") is not None:
+        write("expected_net_value", "census", dict(value=one.given("expected_net_value")))
+    if one.given("randomised"):
+        drawn, held_out = np.array([len(one.treated), len(one.held_out)]), one.given("holdout_share")
+        found = scipy.stats.chisquare(drawn, drawn.sum() * np.array([1 - held_out, held_out]))
+        found = dict(value=found.statistic, df=1, p=found.pvalue, n=drawn.sum(), customers=drawn.sum())
+        write("sample_ratio", "chi_squared", found)
+    if not one.after or min(arms) < 2:
+        status = dict(status="insufficient_n" if one.after else "insufficient_history")
+        for metrics, method, outcome in EFFECTS:
+            for metric in metrics.split():
+                write(metric, method, status, outcome)
+        return None
+
+    known = {name: part.loc[:, :one.after[-1]] / 10_000 for name, part in cells.items()}
+    cap = {name: capped(part) for name, part in known.items()}      # 1.4: what is large as of the last month
+    net = {"": cap["margin"] - cap["cost"], "_raw": known["margin"] - known["cost"]}
+    mean_of = lambda table, months: table.loc[one.who, [*months]].mean(axis=1).to_numpy()
+    change_of = lambda table: mean_of(table, one.after) - mean_of(table, one.before)
+    active, changes = (orders > 0).astype(float), {suffix: change_of(table) for suffix, table in net.items()}
+    stays = mean_of(active, one.after[-3:]) - mean_of(active, one.before)
+    slope = np.polyfit(one.before, net[""].loc[one.who, [*one.before]].T, 1)[0]
+    trended = changes[""] - slope * (np.mean(one.after) - np.mean(one.before))
+    effects = {suffix: stratified(change, one) for suffix, change in changes.items()}
+    crude = {metric: welch(y, one) for metric, y in dict(
+        did_net_value=changes[""], did_net_value_raw=changes["_raw"], did_revenue=change_of(cap["revenue"]),
+        did_service_saving=-change_of(cap["cost"]), did_active=stays, pretrend_slope=slope,
+        did_net_value_trend_adjusted=trended).items()}
+    outcomes = dict(did_revenue="revenue", did_service_saving="service_saving", did_active="active")
+    for metric, fields in crude.items():
+        write(metric, "welch", fields, outcomes.get(metric, "net_value"))
+    month = {at: net[""].loc[one.who, at].to_numpy() for at in (*one.before, *one.after)}
+    leads = {at: y - month[one.start - 1] for at, y in month.items() if at != one.start - 1}
+    for at, y in leads.items():
+        write("event_study", "welch", welch(y, one), "net_value", lag=at - one.start)
+    if one.given("randomised"):
+        y, x = mean_of(net[""], one.after), mean_of(net[""], one.before)
+        write("did_net_value", "cuped", welch(y - np.cov(y, x)[0, 1] / np.var(x, ddof=1) * x, one), "net_value")
+    write("pretrend_joint", "wald", together([leads[at] for at in one.before[:-1]], one), "net_value")
+    its = answers[answers.customer_id.isin(one.who) & answers.month.isin(month)]
+    arm, later = its.customer_id.isin(one.treated) * 1.0, (its.month > one.before[-1]) * 1.0
+    x = np.column_stack([np.ones(len(its)), arm, later, arm * later])
+    write("did_nps", "cluster", coefficient(regressed(its.score, x, its.customer_id)), "nps")
+
+    assert max(arms) < 200                                          # 6.7: for grades A and B they are too small
+    grade = dict(grade="D" if one.contaminated or one.given("target_segment") else "C")
+    for suffix, effect in effects.items():
+        write("did_net_value" + suffix, "stratified", effect | grade, "net_value")
+    retained = stratified(stays, one)
+    write("did_active", "stratified", retained, "active")
+    of_money(write, one, net, effects, retained, missing, grade)
+    return effects[""]["p"]
+
+
+def together(leads, one):
+    """6.2: whether the arms went together in the months before the last one before the start."""
+    a, b = (np.array(leads)[:, which] for which in (one.arm, ~one.arm))
+    difference, covariance = a.mean(axis=1) - b.mean(axis=1), np.cov(a) / a.shape[1] + np.cov(b) / b.shape[1]
+    wald, n = difference @ np.linalg.solve(covariance, difference), len(one.who)
+    return dict(value=wald, df=len(leads), p=scipy.stats.f.sf(wald / len(leads), len(leads), n - 1), n=n, customers=n)
+
+
+def of_money(write, one, net, effects, retained, missing, grade):
+    """6.4: what the effect is worth on the treated that it is measured on, against the cost of the whole programme."""
+    kept = int((one.kept & one.arm).sum())
+    size, measured, months = dict(n=kept, customers=kept), kept / len(one.treated), kept * len(one.after)
+    worth = {month: 1.10 ** (-(k + 1) / 12) for k, month in enumerate(one.after)}           # of money in that month
+    spent = lambda last: one.given("one_off_cost", 0.0) + sum(
+        cost * worth.get(month, 1.0) for month, cost in one.costs.items() if month <= last)
+
+    def times(effect, factor, less=0.0):
+        return tested(effect["value"] * factor - less, effect["se"] * factor, effect["df"], kept)
+
+    def present(table, last):
+        """The discounted value up to a month, less the cost."""
+        before = table.loc[one.who, [*one.before]].mean(axis=1)
+        excess = sum(worth[month] * (table.loc[one.who, month] - before) for month in one.after if month <= last)
+        return times(stratified(excess.to_numpy(), one), kept, spent(last)) | dict(p=None)
+
+    def put_priced(metric, fields, lag=""):
+        write(metric, "stratified", dict(status=missing) if missing else size | fields(), lag=lag)
+
+    write("treated_share_kept", "stratified", dict(value=kept / one.arm.sum()) | size)
+    write("measured_share", "stratified", dict(value=measured) | size)
+    for suffix, effect in effects.items():
+        write("initiative_value" + suffix, "stratified", times(effect, months))
+        put_priced("initiative_net" + suffix, lambda: times(effect, months, one.cost))
+        put_priced("roi" + suffix, lambda: times(effect, months / one.cost, 1.0) | grade)
+        if measured < 0.8:                                          # as if each of the treated had cost the same
+            put_priced("roi_measured" + suffix, lambda: times(effect, months / (one.cost * measured), 1.0))
+        put_priced("npv" + suffix, lambda: present(net[suffix], one.after[-1]))
+    effect = effects[""]
+    t = scipy.stats.t(effect["df"])
+    put_priced("roi_confidence", lambda: dict(value=t.sf((one.cost / months - effect["value"]) / effect["se"])))
+    put_priced("breakeven_effect", lambda: dict(value=one.cost / months))
+    write("mde80", "stratified", dict(value=(t.ppf(0.975) + scipy.stats.norm.ppf(0.8)) * effect["se"]) | size)
+    if one.given("expected_net_value") is not None:
+        put_priced("net_beyond_expected", lambda: times(effect, months, one.cost + one.given("expected_net_value")))
+    customers = lambda share_: one.cost / (kept * share_)
+    if missing or retained["lo"] <= 0:                              # any cost is possible where nobody may have stayed
+        write("cost_per_retained_customer", "stratified", dict(status=missing or "unbounded"))
+    else:
+        ends = dict(value=customers(retained["value"]), lo=customers(retained["hi"]), hi=customers(retained["lo"]))
+        write("cost_per_retained_customer", "stratified", ends | size)
+    paid = []
+    for place, month in enumerate(one.after if not missing else []):
+        found = present(net[""], month)
+        put_priced("cumulative_net", lambda: found, lag=place + 1)
+        paid += [place + 1] if found["value"] >= 0 else []
+    write("payback_month", "stratified", dict(value=paid[0]) if paid else dict(status="not_applicable"))
+
+
+def of_series(write, one, cells):
+    """6.6: the customers of a programme before and after its start, where there is nobody to compare them with."""
+    its, last = one.eligible[one.eligible.isin(one.treated)], one.after[-1]
+    known = {name: part.loc[:, :last] / 10_000 for name, part in cells.items()}
+    cap = {name: capped(part) for name, part in known.items()}
+    t = np.array([month for month in range(START, last + 1) if not one.start <= month < one.after[0]])
+    later, year = (t >= one.after[0]) * 1.0, 2 * np.pi * t / 12
+    x = np.column_stack([np.ones(len(t)), t - START, later, later * (t - one.after[0])])
+    if one.start - START >= 24:
+        x = np.column_stack([x, np.sin(year), np.cos(year)])
+    for suffix, outcome, y in (
+            ("", "revenue", known["revenue"].loc[sorted(one.treated)].sum()),
+            ("", "net_value", (cap["margin"] - cap["cost"]).loc[its].mean()),
+            ("_raw", "net_value", (known["margin"] - known["cost"]).loc[its].mean())):
+        y, lags = y[t].to_numpy(), int(4 * (len(t) / 100) ** (2 / 9))
+        sized = dict(n=len(t)) | (dict(customers=len(its)) if outcome == "net_value" else {})
+        fits = dict(newey_west=sm.OLS(y, x).fit(cov_type="HAC", cov_kwds=dict(maxlags=lags, use_correction=True), use_t=True),
+                    gls_ar1=autoregressive(y, x, abs(t[:, None] - t)))
+        for method, fit in fits.items():
+            for metric, slope in (("its_level", 0.0), ("its_effect", x[later > 0, 3].mean())):
+                found = fit.t_test([0, 0, 1, slope, 0, 0][:x.shape[1]])
+                lo, hi = np.ravel(found.conf_int())
+                fields = dict(value=found.effect.item(), se=found.sd.item(), df=fit.df_resid, lo=lo, hi=hi, p=found.pvalue.item())
+                write(metric + suffix, method, fields | sized | dict(grade="D"), outcome)
+        write("its_hac_lag" + suffix, "newey_west", dict(value=lags) | sized, outcome)
+
+
+def autoregressive(y, x, distance):
+    """Generalised least squares, the errors of two months being correlated by a power of the months between them. The
+    parameter maximises the restricted likelihood: of its neighbourhood on a grid, the zero of the derivative."""
+    freedom = x.shape[0] - x.shape[1]
+
+    def slope(rho):
+        v, dv = rho ** distance, distance * rho ** np.maximum(distance - 1, 0)
+        vi = np.linalg.inv(v)
+        p = vi - vi @ x @ np.linalg.solve(x.T @ vi @ x, x.T @ vi)
+        return freedom * (y @ p @ dv @ p @ y) / (y @ p @ y) - np.trace(p @ dv)
+
+    def likelihood(rho):
+        v = rho ** distance
+        gls = sm.GLS(y, x, sigma=v).fit()
+        return -freedom * np.log(gls.scale) - np.linalg.slogdet(v)[1] - np.linalg.slogdet(x.T @ np.linalg.solve(v, x))[1]
+
+    grid = np.linspace(-0.99, 0.99, 199)
+    best = np.argmax([likelihood(rho) for rho in grid])
+    rho = scipy.optimize.brentq(slope, grid[best - 1], grid[best + 1], xtol=1e-15, rtol=1e-14)
+    return sm.GLS(y, x, sigma=rho ** distance).fit()
+
+
 def of_models(put, months, changes, lifetimes, drivers, everybody):
     of_association(put, months, everybody)
     of_changes(put, changes)
@@ -611,17 +888,19 @@ def expect():
     rows, quality = [], {}
 
     def put_for(segment):
-        def put(section, metric, window, method, fields, score="", outcome="", band="", driver="", lag=""):
+        def put(section, metric, window, method, fields, score="", outcome="", band="", driver="", initiative="", lag=""):
             for field, value in fields.items():                     # null: an empty cell
                 text = "" if value is None else value if isinstance(value, str) else repr(np.asarray(value).item())
-                rows.append((section, metric, window, segment, score, outcome, band, driver, lag, method, field, text))
+                rows.append((section, metric, window, segment, score, outcome, band, driver, initiative, lag, method, field,
+                             text))
         return put
 
     touches, lines = read("interactions", INTERACTIONS, "occurred_at"), read("sales", SALES, "ordered_at")
     quality["history_months"] = AS_OF - lines.month.min() + 1
     assert lines.month.min() == START and lines.month.max() == touches.month.max() == AS_OF + 1
     stray, bad = touches.month < START, lines.amount.isna()
-    rejected = dict(interactions=int(stray.sum()), sales=int(bad.sum()), customers=0, initiatives=0, control_totals=0)
+    rejected = dict(interactions=int(stray.sum()), sales=int(bad.sum()), customers=0, initiatives=0, assignments=0,
+                    control_totals=0)
     touches, lines = touches[~stray & (touches.consent.astype("boolean") != False).fillna(True)], lines[~bad]  # noqa: E712
     wrong = touches.nps.notna() & ~touches.nps.isin(range(11))
     quality["invalid_nps"] = int(wrong.sum())
@@ -629,8 +908,10 @@ def expect():
     touches, copies = unique(touches, INTERACTIONS, ["interaction_id", "month"])
     lines, more = unique(lines, SALES, ["order_id", "line_id", "month"])
     customers, most = unique(read("customers", CUSTOMERS), CUSTOMERS, ["customer_id"])
-    programme_cost, last = programmes()
-    duplicate = dict(interactions=copies, sales=more, customers=most, initiatives=last, control_totals=0)
+    every, last = programmes()
+    assignments = pd.read_csv(HERE / "lake/assignments.csv")
+    assert not assignments.duplicated(["initiative", "customer_id"]).any()
+    duplicate = dict(interactions=copies, sales=more, customers=most, initiatives=last, assignments=0, control_totals=0)
     quality["rejected_rows"], quality["duplicate_rows"] = sum(rejected.values()), sum(duplicate.values())
 
     known = pd.concat([touches, lines]).groupby("customer_id").month.min()      # who has no day is acquired with the first row
@@ -652,7 +933,7 @@ def expect():
     past = contacts[contacts.month <= AS_OF]
     margin, cost = panel(earned, "margin", known.index), panel(past, "service_cost", known.index)
     values = dict(ltv_to_cac=capped(margin) - capped(cost), ltv_to_cac_raw=margin - cost)
-    of_acquisition(put_for("(all)"), customers, contacts, bought, index, values, programme_cost)
+    of_acquisition(put_for("(all)"), customers, contacts, bought, index, values, yearly_cost(every))
     segments = customers.set_index("customer_id").segment
     of = lambda frame: frame.customer_id.map(segments).fillna("(unknown)")
     panels = dict(revenue=capped(panel(bought, "amount", known.index)), cost=capped(cost),
@@ -661,6 +942,14 @@ def expect():
               stays(answers, index, panels["orders"]), driver_scores(answers, panels["revenue"])]
     tables = [table.assign(segment=of(table)) for table in tables]
     of_models(put_for("(all)"), *tables, True)
+    came = customers.set_index("customer_id").acquired.combine_first(known)         # who never bought or wrote, too
+    cells = dict(revenue=panel(bought, "amount", came.index), margin=panel(earned, "margin", came.index),
+                 cost=panel(past, "service_cost", came.index))
+    orders = panel(bought.assign(orders=bought.amount > 0), "orders", came.index)
+    begun = [one for one in every if one.start <= AS_OF]
+    of_programmes(put_for("(all)"), begun, assignments, cells, orders, answers, segments, came)
+    assignments = assignments[assignments.initiative.isin([one.name for one in begun])]
+    quality["unknown_assignments"] = int((~assignments.customer_id.isin(came.index)).sum())
     for segment in sorted({*segments.dropna(), "(unknown)"}):
         parts = [frame[of(frame) == segment] for frame in (answers, contacts, bought)]
         of_segment(put_for(segment), *parts, unnamed[:0])
@@ -682,7 +971,7 @@ def expect():
     assert len({row[:-1] for row in rows}) == len(rows)
     with open(HERE / "expected.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow("section,metric,window,segment,score,outcome,band,driver,lag,method,field,expected".split(","))
+        table.writerow("section,metric,window,segment,score,outcome,band,driver,initiative,lag,method,field,expected".split(","))
         table.writerows(rows)
     print(f"{len(rows)} expected numbers")
 

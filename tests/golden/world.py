@@ -31,6 +31,17 @@ INITIATIVES = [
     dict(initiative="one day", starts_on="2024-06-15", ends_on="2024-06-15", one_off_cost=210.25),
     dict(initiative="goes on", starts_on="2024-11-05", cost_per_month=93.0, one_off_cost=60.5),
     dict(initiative="not yet", starts_on="2025-01-01", cost_per_month=400.0, one_off_cost=800.0),
+    # Those that treat somebody (`listed`): one too early for strata of earlier spend, one that is measured on twelve months and
+    # goes on, one before which history is long enough to tell seasons apart.
+    dict(initiative="first steps", starts_on="2023-06-01", ends_on="2023-07-31"),
+    dict(initiative="café first", starts_on="2023-10-16", cost_per_month=61.5, one_off_cost=120.0, target_segment="café"),
+    dict(initiative="call back", starts_on="2024-03-18", ends_on="2024-08-31", cost_per_month=95.0, one_off_cost=250.0,
+         expected_net_value=1500.0),
+    dict(initiative="apology", starts_on="2024-09-10", ends_on="2024-10-20", cost_per_month=31.0),
+    dict(initiative="seen again", starts_on="2024-09-01", ends_on="2024-10-31", cost_per_month=40.0, one_off_cost=33.3),
+    dict(initiative="drawn by lot", starts_on="2024-11-01", cost_per_month=12.5, one_off_cost=99.0, randomised=True,
+         holdout_share=0.3, expected_net_value=-50.0),
+    dict(initiative="everybody", starts_on="2024-11-01", cost_per_month=10.0),
     dict(initiative="goes on", starts_on="2024-11-05", cost_per_month=93.0, one_off_cost=60.5),         # delivered twice
 ]
 LEDGER = [("2024-10", "1.00"), ("2024-11", "5000.00"), ("2024-12", "5423.07"), ("2025-01", "5000.00")]
@@ -44,6 +55,7 @@ interactions = "lake/interactions/"
 sales = "lake/sales/"
 customers = "lake/customers/"
 initiatives = "lake/initiatives.json"
+assignments = "lake/assignments.csv"
 control_totals = "lake/control_totals.csv"
 
 [output]
@@ -65,6 +77,7 @@ class World:
         self.random, self.later = random.Random(SEED), random.Random(SEED + 1)  # later: columns that came to the lake later
         self.interactions, self.sales, self.customers = [], [], []
         self.again = dict(interactions=[], sales=[])                # rows of the file that is delivered a second time
+        self.assignments = []
 
     def touch(self, customer, at, nps=None, cost=None, consent=None, touchpoint=""):
         touchpoint = self.later.choice(["delivery", "help", None]) if touchpoint == "" else touchpoint
@@ -243,6 +256,36 @@ def acquisition(w):
     w.customers = [(*row, cost[row[0]]) for row in w.customers]
 
 
+def listed(w):
+    """Who was in which programme that lists its customers. Who was in another one meanwhile is compared with nobody."""
+    r, segments = random.Random(SEED + 2), {row[0]: row[1] for row in w.customers}
+    names = sorted(segments)
+    café = [name for name in names if segments[name] == "café"]
+    others = [name for name in names if segments[name] != "café"]
+    some = lambda names, percent: [name for name in names if r.randrange(100) < percent]
+
+    def put(programme, customers, arm="treated"):
+        w.assignments += [(programme, customer, arm) for customer in customers]
+
+    put("first steps", some(others, 30))                            # some came after it; it has no cost
+    called = some(others, 50) + some(café, 12)
+    put("call back", called + ["x901", "x902"])                     # two who exist nowhere
+    put("call back", [name for name in others if name not in called][::10], "holdout")      # as good as not listed
+    answers = sorted((row[1], row[0], row[5]) for row in w.interactions if row[0] and row[5] in range(11))
+    last = {name: score for at, name, score in answers if at < datetime(2024, 9, 1, 4)}
+    unhappy = [name for name in names if last.get(name, 10) <= 6]
+    also = some([name for name in café if name not in called], 50)
+    put("apology", [name for name in unhappy if name in called + also])     # detractors, of whom most are in another one
+    bought = {row[0] for row in w.sales if row[3] and row[3] > 0 and (row[2].year, row[2].month) == (2024, 10)}
+    put("seen again", [name for name in others if name in bought and name not in called])   # so they did not leave
+    drawn = some(names, 60)
+    held_out = some(drawn, 30)
+    put("drawn by lot", [name for name in drawn if name not in held_out])
+    put("drawn by lot", held_out, "holdout")
+    put("everybody", names + ["x900"])
+    put("not yet", ["c001"])
+
+
 def write(name, columns, rows):
     def value(cell, kind):
         return Decimal(cell).scaleb(-4) if kind == MONEY and cell is not None else cell
@@ -259,6 +302,7 @@ def make_lake():
     everyday(w)
     service(w)
     acquisition(w)
+    listed(w)
     shutil.rmtree(HERE / "lake", ignore_errors=True)
     for feed, columns, time in (("interactions", INTERACTIONS, 1), ("sales", SALES, 2)):
         rows = getattr(w, feed)
@@ -266,8 +310,10 @@ def make_lake():
             write(f"{feed}/{year}", columns, [row for row in rows if row[time].year == year])
         write(f"{feed}/0-delivered-again", columns, w.again[feed])
     write("customers/customers", CUSTOMERS, w.customers)
-    programmes = ",\n".join(json.dumps(programme) for programme in INITIATIVES)
-    (HERE / "lake/initiatives.json").write_text(f"[\n{programmes}\n]\n")
+    initiatives = ",\n".join(json.dumps(programme, ensure_ascii=False) for programme in INITIATIVES)
+    (HERE / "lake/initiatives.json").write_text(f"[\n{initiatives}\n]\n", encoding="utf-8")
+    assigned = "".join(",".join(row) + "\n" for row in w.assignments)
+    (HERE / "lake/assignments.csv").write_text("initiative,customer_id,arm\n" + assigned, encoding="utf-8")
     ledger = "".join(f"{month},{revenue}\n" for month, revenue in LEDGER)
     (HERE / "lake/control_totals.csv").write_text("month,revenue\n" + ledger)
     (HERE / "cxroi.toml").write_text(CONFIG)

@@ -153,11 +153,13 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
             "wilson_cluster" => format!("{name} (clustered)"),
             _ => name,
         };
-        let said = [row["score"].as_str(), row["band"].as_str(), row["driver"].as_str(), row["outcome"].as_str()];
+        let said = ["initiative", "score", "band", "driver", "outcome"].map(|name| row[name].as_str());
         let mut about: Vec<String> = said.into_iter().flatten().map(str::to_owned).collect();
         about.retain(|about| !text(row, "metric").contains(about));
         about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
-        if matches!(text(row, "section").as_str(), "clv" | "value") {
+        let metric = text(row, "metric");
+        let is_effect = metric.starts_with("did_") || metric.starts_with("its_");
+        if is_effect || matches!(text(row, "section").as_str(), "clv" | "value") {
             about.push(text(row, "method"));
         }
         lines.push([

@@ -170,10 +170,29 @@ pub const SOURCES: &[Source] = &[
             column("ends_on", Day, Optional),
             column("cost_per_month", Money, Optional),
             column("one_off_cost", Money, Optional),
+            column("target_segment", Text, Optional),
+            column("target_channel", Text, Optional),
+            column("target_touchpoint", Text, Optional),
+            column("randomised", Flag, Optional),
+            column("holdout_share", Number, Optional),
+            column("targeted_on_score", Flag, Optional),
+            column("expected_net_value", Money, Optional),
         ],
         time: None,
         months: &[],
         identity: &["initiative"],
+    },
+    Source {
+        name: "assignments",
+        columns: &[
+            column("initiative", Text, Required),
+            column("customer_id", Text, Required),
+            column("arm", Text, Required),
+            column("starts_on", Day, Optional),
+        ],
+        time: None,
+        months: &[],
+        identity: &["initiative", "customer_id"],
     },
     Source {
         name: "control_totals",
@@ -182,14 +201,12 @@ pub const SOURCES: &[Source] = &[
         months: &[],
         identity: &["month"],
     },
-    // Read by later versions; a configuration may name it already.
-    Source { name: "assignments", columns: &[], time: None, months: &[], identity: &[] },
 ];
 
 impl Source {
     /// Whether the source has no time: a run sees all of it.
     pub fn is_dimension(&self) -> bool {
-        self.time.is_none() && !self.columns.is_empty()
+        self.time.is_none()
     }
 
     /// The condition in SQL under which a row can be a copy of another: it says who it is.

@@ -80,7 +80,10 @@ pub struct Row {
     /// The channel, touchpoint or stage that it is about, as `channel:phone`, or two of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Months between a score and an outcome, or since the beginning of a curve.
+    /// The programme that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initiative: Option<String>,
+    /// Months between a score and an outcome, from the start of a programme, or since the beginning of a curve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i32>,
     /// Rows behind the number.
@@ -155,6 +158,7 @@ impl Row {
             outcome: None,
             band: None,
             driver: None,
+            initiative: None,
             lag: None,
             n: None,
             customers: None,
@@ -279,13 +283,14 @@ impl Row {
     pub(crate) fn name(&self) -> String {
         let said = |what: Option<&str>| what.map(|what| format!(" {what}")).unwrap_or_default();
         format!(
-            "{} {}{}{}{}{}{}, {}, {}, {}",
+            "{} {}{}{}{}{}{}{}, {}, {}, {}",
             self.section,
             self.metric,
             said(self.score),
             said(self.outcome),
             said(self.band),
             said(self.driver.as_deref()),
+            said(self.initiative.as_deref()),
             said(self.lag.map(|lag| format!("lag {lag}")).as_deref()),
             self.window.unwrap_or("no window"),
             self.segment,
@@ -304,7 +309,6 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
     };
     let count =
         |get: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(get).collect::<Int64Array>()) };
-    let none = || text(&|_| None);
     let mut flags = ListBuilder::new(StringBuilder::new());
     for row in rows {
         flags.append_value(row.flags.iter().map(|flag| Some(*flag)));
@@ -320,7 +324,7 @@ pub(crate) fn table(rows: &[Row], run_id: &str, period: &str) -> Result<RecordBa
         ("outcome", text(&|row| row.outcome.map(str::to_owned)), true),
         ("band", text(&|row| row.band.map(str::to_owned)), true),
         ("driver", text(&|row| row.driver.clone()), true),
-        ("initiative", none(), true),
+        ("initiative", text(&|row| row.initiative.clone()), true),
         ("lag", Arc::new(rows.iter().map(|row| row.lag).collect::<Int32Array>()), true),
         ("n", count(&|row| row.n), true),
         ("customers", count(&|row| row.customers), true),

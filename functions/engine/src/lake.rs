@@ -59,14 +59,7 @@ impl Lake {
     /// same content under two keys.
     pub(crate) async fn open(config: &Config, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
         let mut sources = BTreeMap::new();
-        let unread = |name: &str| contract::source(name).is_some_and(|source| source.columns.is_empty());
-        config
-            .lake
-            .keys()
-            .filter(|name| unread(name))
-            .for_each(|name| tracing::warn!("`lake.{name}` is not read by this version"));
-        let readable = config.lake.iter().filter(|(name, _)| !unread(name));
-        for (name, url) in readable.chain(&config.raw) {
+        for (name, url) in config.lake.iter().chain(&config.raw) {
             sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
         }
         // DataFusion knows one store for each base, which several sources may share.

@@ -295,6 +295,7 @@ pub(crate) async fn estimates(
     let mut rows = measures::all(engine, reported, session).await?;
     rows.extend(quality(reported.history(), ledgers));
     rows.extend(caps(engine, session).await?);
+    rows.push(unknown_assignments(engine, session).await?);
     if rows.iter().any(|row| row.flags.contains(&measures::NOT_RECONCILED)) {
         let flag = |row: Row| {
             if row.unit == "money" && !row.flags.contains(&measures::NOT_RECONCILED) {
@@ -332,7 +333,7 @@ fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
     for (metric, count) in [("rejected_rows", Ledger::rejected as Count), ("duplicate_rows", duplicates)] {
         let all: Vec<&str> = contract::SOURCES.iter().map(|source| source.name).collect();
         rows.push(row(metric, "rows").census(ledgers.values().map(count).sum::<u64>() as f64).reads(all));
-        for source in contract::SOURCES.iter().filter(|source| !source.columns.is_empty()) {
+        for source in contract::SOURCES {
             let row = Row { outcome: Some(source.name), ..row(metric, "rows") }.reads([source.name]);
             rows.push(match ledgers.get(source.name) {
                 Some(ledger) => row.census(count(ledger) as f64),
@@ -372,6 +373,21 @@ async fn caps(engine: &Engine, session: &SessionContext) -> Result<Vec<Row>> {
         rows.push(found);
     }
     Ok(rows)
+}
+
+/// The rows of programmes that name a customer whom nothing else names.
+async fn unknown_assignments(engine: &Engine, session: &SessionContext) -> Result<Row> {
+    let context = || "cannot read staging.assignments".to_owned();
+    let sql = "select count(*) as rows from staging.assignments where customer_id not in
+        (select customer_id from windows.customer where customer_id is not null)";
+    let found = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let row = Row::new("quality", "unknown_assignments", "rows", "census").window("ALL");
+    let row = row.reads(["interactions", "sales", "customers", "initiatives", "assignments"]);
+    Ok(if engine.config.lake.contains_key("assignments") {
+        row.census(found.integer("rows", 0)? as f64)
+    } else {
+        row.without(Status::NotApplicable)
+    })
 }
 
 /// Holds every row against what a number must be.

@@ -1,6 +1,6 @@
 //! A customer's months as one list: `monthly_series(position, value)` makes it (and `series_sums(position, value)` one of sums, with
-//! `series_ratio(a, b)` of two such), `moving_sums(series, first, last, from, to)`
-//! adds up the months around each, `series_first(series, from)` finds the next value, `series_gap(series, from, length)` the
+//! `series_ratio(a, b)` of two such), `series_capped(series, cap)` and `series_difference(a, b)` what money for inference is, `moving_sums(series, first, last, from, to)`
+//! adds up the months around each, `series_first(series, from)` finds the next value, `series_last(series, to)` the last one, `series_gap(series, from, length)` the
 //! next silence, `series_change(series, moments, distance)` what changed from one moment to the next.
 //!
 //! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{cast, filter as filtered};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{ScalarValue, exec_err};
@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 };
 
 /// Two centuries of months: a larger position is a mistake, and would only ask for memory.
-const POSITIONS: i64 = 2_400;
+pub(crate) const POSITIONS: i64 = 2_400;
 
 /// The aggregate `monthly_series`, of whole positions and doubles. A position outside 0..2400 and a second value for a
 /// position are errors; rows whose position or value is null are left out.
@@ -53,6 +53,25 @@ pub(crate) fn numbers() -> ScalarUDF {
 pub(crate) fn series_ratio() -> ScalarUDF {
     let signature = Signature::any(2, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Ratio, signature })
+}
+
+/// The function `series_capped(series, cap)`: each element, but none above the cap or below its negative.
+pub(crate) fn series_capped() -> ScalarUDF {
+    let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Capped, signature })
+}
+
+/// The function `series_difference(a, b)`: each element of a less that of b; what is null or beyond the end is 0, and a null list
+/// an empty one.
+pub(crate) fn series_difference() -> ScalarUDF {
+    let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Difference, signature })
+}
+
+/// The function `series_last(series, to)`: the last value up to position `to`, or null.
+pub(crate) fn series_last() -> ScalarUDF {
+    let signature = Signature::any(2, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Last, signature })
 }
 
 /// The function `series_first(series, from)`: the first position from `from` on that holds a value, or null.
@@ -125,6 +144,9 @@ enum Kind {
     Change,
     Gap,
     Ratio,
+    Capped,
+    Difference,
+    Last,
 }
 
 /// A function of one or two series and whole numbers.
@@ -137,7 +159,7 @@ struct SeriesFunction {
 impl SeriesFunction {
     /// How many of the arguments are series; the last of them has the moments, or what is divided by.
     fn series(&self) -> usize {
-        if matches!(self.kind, Kind::Change | Kind::Ratio) { 2 } else { 1 }
+        if matches!(self.kind, Kind::Change | Kind::Ratio | Kind::Difference) { 2 } else { 1 }
     }
 }
 
@@ -150,6 +172,9 @@ impl ScalarUDFImpl for SeriesFunction {
             Kind::Change => "series_change",
             Kind::Gap => "series_gap",
             Kind::Ratio => "series_ratio",
+            Kind::Capped => "series_capped",
+            Kind::Difference => "series_difference",
+            Kind::Last => "series_last",
         }
     }
 
@@ -159,14 +184,19 @@ impl ScalarUDFImpl for SeriesFunction {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         // A parameter has no type yet when a model is planned.
-        let is_number = |data_type: &DataType| data_type.is_integer() || data_type.is_null();
+        let is_number = |data_type: &DataType| {
+            let fits = if self.kind == Kind::Capped { data_type.is_floating() } else { data_type.is_integer() };
+            fits || data_type.is_null()
+        };
         let series = self.series();
         if types[..series].iter().any(|found| *found != list_type()) || !types[series..].iter().all(is_number) {
-            return exec_err!("{} takes {series} series, then whole numbers, not {types:?}", self.name());
+            let numbers = if self.kind == Kind::Capped { "a double" } else { "whole numbers" };
+            return exec_err!("{} takes {series} series, then {numbers}, not {types:?}", self.name());
         }
         Ok(match self.kind {
-            Kind::Sums | Kind::Moments | Kind::Change | Kind::Ratio => list_type(),
             Kind::First | Kind::Gap => DataType::Int64,
+            Kind::Last => DataType::Float64,
+            _ => list_type(),
         })
     }
 
@@ -181,10 +211,7 @@ impl ScalarUDFImpl for SeriesFunction {
         // The elements of all rows lie in one piece: an array a row would cost more than the sum.
         let (elements, places) = (series.values().as_primitive::<Float64Type>(), series.value_offsets());
         let span = |row: usize| places[row] as usize..places[row + 1] as usize;
-        let amounts = match elements.nulls() {
-            None => elements.values().clone(),
-            Some(_) => elements.iter().map(Option::unwrap_or_default).collect(),
-        };
+        let amounts = filled(elements);
         let of = |row: usize| &amounts[span(row)];
         let rows = 0..series.len();
         Ok(ColumnarValue::Array(match self.kind {
@@ -233,6 +260,43 @@ impl ScalarUDFImpl for SeriesFunction {
                 }
                 list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(found)))
             }
+            Kind::Capped => {
+                let caps = cast(&arrays[1], &DataType::Float64)?;
+                let caps = caps.as_primitive::<Float64Type>();
+                let mut capped = elements.values().to_vec();
+                for row in rows.filter(|row| known(*row)) {
+                    let cap = caps.value(row);
+                    capped[span(row)].iter_mut().for_each(|value| *value = value.min(cap).max(-cap));
+                }
+                let capped = Float64Array::new(capped.into(), elements.nulls().cloned());
+                // Without a cap there is nothing to say.
+                let known = NullBuffer::union(series.nulls(), caps.nulls());
+                let field = Arc::new(Field::new_list_field(DataType::Float64, true));
+                Arc::new(ListArray::new(field, series.offsets().clone(), Arc::new(capped), known))
+            }
+            Kind::Difference => {
+                let (less, places) = (filled(moments.values().as_primitive()), moments.value_offsets());
+                let (mut lengths, mut found) = (Vec::new(), Vec::new());
+                for row in rows {
+                    let one = if series.is_valid(row) { of(row) } else { &[] };
+                    let other =
+                        if moments.is_valid(row) { places[row] as usize..places[row + 1] as usize } else { 0..0 };
+                    let (other, longer) = (&less[other.clone()], one.len().max(other.len()));
+                    let at = |values: &[f64], place: usize| values.get(place).copied().unwrap_or_default();
+                    found.extend((0..longer).map(|place| at(one, place) - at(other, place)));
+                    lengths.push(longer);
+                }
+                list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(found)))
+            }
+            Kind::Last => {
+                let last = |row: usize| {
+                    let to = number(0, row).saturating_add(1).clamp(0, span(row).len() as i64) as usize;
+                    let found = span(row).take(to).rev().find(|place| elements.is_valid(*place));
+                    found.map(|place| elements.value(place))
+                };
+                let lasts = rows.map(|row| known(row).then(|| last(row)).flatten());
+                Arc::new(lasts.collect::<Float64Array>())
+            }
             Kind::First => {
                 let first = |row: usize| {
                     let at = usize::try_from(number(0, row).max(0)).unwrap_or(usize::MAX);
@@ -253,6 +317,14 @@ fn sum(series: &[f64], first: i64, last: i64) -> f64 {
     let at = |position: i64| usize::try_from(position).unwrap_or(0).min(series.len());
     let part = series.get(at(first)..at(last.saturating_add(1))).unwrap_or_default();
     part.iter().fold(0.0, |sum, value| sum + value)
+}
+
+/// The elements of lists one after the other, 0 where they are null.
+fn filled(elements: &Float64Array) -> ScalarBuffer<f64> {
+    match elements.nulls() {
+        None => elements.values().clone(),
+        Some(_) => elements.iter().map(Option::unwrap_or_default).collect(),
+    }
 }
 
 fn push_changes(changes: &mut Vec<Option<f64>>, series: &[f64], moments: impl Iterator<Item = i64>, distance: i64) {
@@ -542,7 +614,18 @@ mod tests {
     fn session(partitions: usize) -> SessionContext {
         let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
         session.register_udaf(monthly_series());
-        for function in [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments()] {
+        let functions = [
+            moving_sums(),
+            numbers(),
+            series_capped(),
+            series_change(),
+            series_difference(),
+            series_first(),
+            series_gap(),
+            series_last(),
+            series_moments(),
+        ];
+        for function in functions {
             session.register_udf(function);
         }
         session
@@ -588,6 +671,26 @@ mod tests {
         assert_eq!(
             values,
             ["[4.0, 4.0, 0.0, 8.0]", "[13.0, 13.0]", "[]", "[0.0, 0.0]", "1", "3", "6", "7", "0", "2", "5", ""]
+        );
+    }
+
+    #[tokio::test]
+    async fn series_are_capped_and_taken_from_each_other() {
+        let sql = "select series_capped(a, cap) as capped, series_difference(a, b) as less, series_difference(b, a) as more,
+                series_last(a, 1) as early, series_last(a, 9) as late, series_last(a, -1) as never
+            from (values ([1.0, null, 4.0, -8.0], [2.0], 3.0), (null, [2.0], 3.0), ([5.0], null, null)) as lists (a, b, cap)";
+        let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
+        assert_batches_eq!(
+            [
+                "+--------------------+------------------------+-----------------------+-------+------+-------+",
+                "| capped             | less                   | more                  | early | late | never |",
+                "+--------------------+------------------------+-----------------------+-------+------+-------+",
+                "| [1.0, , 3.0, -3.0] | [-1.0, 0.0, 4.0, -8.0] | [1.0, 0.0, -4.0, 8.0] | 1.0   | -8.0 |       |",
+                "|                    | [-2.0]                 | [2.0]                 |       |      |       |",
+                "|                    | [5.0]                  | [-5.0]                | 5.0   | 5.0  |       |",
+                "+--------------------+------------------------+-----------------------+-------+------+-------+",
+            ],
+            &found
         );
     }
 

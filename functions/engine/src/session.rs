@@ -28,10 +28,10 @@ use crate::lake::Lake;
 use crate::models::{Model, Models};
 use crate::month::Month;
 use crate::object::InputObject;
-use crate::pair_sums::pair_sums;
+use crate::pair_sums::{list_products, list_sums, pair_sums};
 use crate::series::{
-    monthly_series, moving_sums, numbers, series_change, series_first, series_gap, series_moments, series_ratio,
-    series_sums,
+    monthly_series, moving_sums, numbers, series_capped, series_change, series_difference, series_first, series_gap,
+    series_last, series_moments, series_ratio, series_sums,
 };
 
 /// The memory pool and the spill files that all queries of a process share.
@@ -71,12 +71,24 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
-    for aggregate in [exact_sum(), exact_products(), monthly_series(), pair_sums(), series_sums()] {
+    for aggregate in
+        [exact_sum(), exact_products(), list_products(), list_sums(), monthly_series(), pair_sums(), series_sums()]
+    {
         session.register_udaf(aggregate);
     }
-    for function in
-        [moving_sums(), numbers(), series_change(), series_first(), series_gap(), series_moments(), series_ratio()]
-    {
+    let functions = [
+        moving_sums(),
+        numbers(),
+        series_capped(),
+        series_change(),
+        series_difference(),
+        series_first(),
+        series_gap(),
+        series_last(),
+        series_moments(),
+        series_ratio(),
+    ];
+    for function in functions {
         session.register_udf(function);
     }
     let catalog = session.catalog("datafusion").expect("the default catalog");
@@ -214,7 +226,7 @@ impl View<'_> {
             let objects = raw.objects.iter().filter(|object| wanted(name, object));
             register(session, "raw", name, Arc::new(raw.table(objects)))?;
         }
-        for source in SOURCES.iter().filter(|source| !source.columns.is_empty()) {
+        for source in SOURCES {
             if !self.config.lake.contains_key(source.name) {
                 register(session, "staging", source.name, Arc::new(EmptyTable::new(contract::schema(source))))?;
                 continue;

@@ -46,6 +46,10 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
     let begun = match name {
         "control_totals" => format!("month <= {}", period.0),
         "initiatives" => format!("starts_on < date '{}-01'", period + 1),
+        "assignments" => format!(
+            "initiative in (select initiative from staging.initiatives where starts_on < date '{}-01')",
+            period + 1
+        ),
         _ => "true".to_owned(),
     };
     let staging = engine.models.get(&format!("staging/{name}"))?;
@@ -61,7 +65,11 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
         .as_bytes(),
     );
     let mut versions = String::new();
-    let reads = staging.references()?;
+    let mut reads = staging.references()?;
+    if name == "assignments" {
+        // Which programmes have begun.
+        reads.extend(engine.models.get("staging/initiatives")?.references()?);
+    }
     let reads: Vec<_> = reads.iter().filter_map(|table| engine.lake.sources.get_key_value(table.table())).collect();
     for (name, raw) in &reads {
         for object in &raw.objects {
@@ -87,22 +95,14 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
             source.identity.join(", ")
         )));
     }
-    let (sql, problem) = match name {
-        "customers" => (
-            "select segment as name from staging.customers where segment in ('(all)', '(unknown)')",
-            "cannot be the name of a segment; rename it in sql/staging/customers.sql",
-        ),
-        "initiatives" => (
-            "select initiative as name from staging.initiatives where ends_on < starts_on",
-            "ends before it starts; correct its dates",
-        ),
-        _ => ("select '' as name where false", ""),
-    };
-    let context = || format!("cannot read {name}");
-    let found = session::read_only(&session, sql).await.context(context)?;
-    let found = Rows::collect(found).await.context(context)?;
-    if found.len() > 0 {
-        return Err(Error::Input(format!("{name}: `{}` {problem}", found.text("name", 0)?.unwrap_or_default())));
+    for (broken, problem) in contradictions(name) {
+        let context = || format!("cannot read {name}");
+        let sql = format!("select {broken}");
+        let found = session::read_only(&session, &sql).await.context(context)?;
+        let found = Rows::collect(found).await.context(context)?;
+        if found.len() > 0 {
+            return Err(Error::Input(format!("{name}: `{}` {problem}", found.text("name", 0)?.unwrap_or_default())));
+        }
     }
     let identity = source.identity.join(", ");
     let model = Model {
@@ -122,4 +122,57 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
     let snapshot = Snapshot { table: facts.put(engine, key).await?, inputs, counts, rejected };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;
     Ok(snapshot)
+}
+
+/// What no source may say, as a query for the names of those that do, and what is said of them.
+fn contradictions(source: &str) -> &'static [(&'static str, &'static str)] {
+    match source {
+        "customers" => &[(
+            "segment as name from staging.customers where segment in ('(all)', '(unknown)')",
+            "cannot be the name of a segment; rename it in sql/staging/customers.sql",
+        )],
+        "initiatives" => &[
+            (
+                "initiative as name from staging.initiatives where ends_on < starts_on",
+                "ends before it starts; correct its dates",
+            ),
+            (
+                "initiative as name from staging.initiatives where cost_per_month < 0 or one_off_cost < 0",
+                "costs less than nothing; a cost is an amount of 0 or more",
+            ),
+            (
+                "initiative as name from staging.initiatives
+                 where target_segment is not null and coalesce(target_channel, target_touchpoint) is not null
+                    or target_channel is not null and target_touchpoint is not null",
+                "is for more than one of a segment, a channel and a touchpoint; name one, or list its customers in assignments",
+            ),
+            (
+                "initiative as name from staging.initiatives
+                 where randomised and coalesce(target_segment, target_channel, target_touchpoint) is not null",
+                "is drawn by lot and for all of a segment, channel or touchpoint; list who was drawn in assignments",
+            ),
+            (
+                "initiative as name from staging.initiatives where holdout_share <= 0 or holdout_share >= 1",
+                "has a hold-out share that is not between 0 and 1",
+            ),
+        ],
+        "assignments" => &[
+            (
+                "arm as name from staging.assignments where arm not in ('treated', 'holdout')",
+                "is no arm; there are `treated` and `holdout`",
+            ),
+            (
+                "initiative as name from staging.assignments
+                 where initiative not in (select initiative from staging.initiatives)",
+                "is none of the initiatives; correct its name, or add it there",
+            ),
+            (
+                "initiatives.initiative as name from staging.initiatives as initiatives
+                 inner join staging.assignments as assignments on assignments.initiative = initiatives.initiative
+                 where coalesce(target_segment, target_channel, target_touchpoint) is not null limit 1",
+                "is for all of a segment, channel or touchpoint, so it lists nobody; take out its target, or these rows",
+            ),
+        ],
+        _ => &[],
+    }
 }

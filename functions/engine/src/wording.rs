@@ -75,6 +75,7 @@ pub(crate) fn headlines(rows: &[Row], currency: &str) -> Vec<String> {
     ]
     .into_iter()
     .flatten()
+    .chain(report.programmes())
     .collect()
 }
 
@@ -282,6 +283,120 @@ impl Report<'_> {
             _ => "That detractors, passives and promoters stop buying at different rates is not shown.".to_owned(),
         })
     }
+
+    /// What each programme brought against its cost, how good the evidence is, and what keeps it from being better.
+    fn programmes(&self) -> Vec<String> {
+        let values = self.rows.iter().filter(|row| row.metric == "initiative_value");
+        let said = values.map(|row| {
+            let programme = Programme { report: self, name: row.initiative.as_deref().unwrap_or_default() };
+            self.said(Some(row), &format!("What programme {} brought", programme.name), |value| {
+                programme.said(row, &value)
+            })
+        });
+        said.flatten().collect()
+    }
+}
+
+/// The rows of one programme.
+struct Programme<'a> {
+    report: &'a Report<'a>,
+    name: &'a str,
+}
+
+impl Programme<'_> {
+    fn row(&self, metric: &str, method: &str) -> Option<(&Row, &Estimate)> {
+        let is_it =
+            |row: &&Row| (row.metric, row.method) == (metric, method) && row.initiative.as_deref() == Some(self.name);
+        let row = self.report.rows.iter().find(is_it)?;
+        Some((row, row.estimate.as_ref()?))
+    }
+
+    fn figure(&self, metric: &str, method: &str) -> String {
+        let found = self.row(metric, method);
+        found.map_or_else(String::new, |(row, found)| figure(found.value, row.unit, self.report.currency))
+    }
+
+    fn p(&self, metric: &str, method: &str) -> String {
+        let p = self.row(metric, method).and_then(|(_, found)| found.p);
+        p.map_or_else(|| "not known".to_owned(), |p| format!("p = {p:.3}"))
+    }
+
+    fn said(&self, row: &Row, value: &str) -> String {
+        let name = self.name;
+        let mut text = match row.grade {
+            "A" | "D" => format!("Programme {name} {} {value} of net value", verb(row.grade)),
+            grade => format!("What followed programme {name} {} {value} of net value", verb(grade)),
+        };
+        if let Some((row, cost)) = self.row("initiative_cost", "census") {
+            text.push_str(&format!(" against a cost of {}", figure(cost.value, row.unit, self.report.currency)));
+        }
+        let roi = self.row("roi", "stratified");
+        if let Some((row, found)) = roi {
+            text.push_str(&format!(": ROI {}", self.report.value(row, found)));
+            if self.row("roi_confidence", "stratified").is_some() {
+                let confidence = self.figure("roi_confidence", "stratified");
+                text.push_str(&format!(", above 0 with a confidence of {confidence}"));
+            }
+        }
+        text.push('.');
+        let flags = roi.or_else(|| self.row("did_net_value", "stratified")).map(|(row, _)| row.flags.clone());
+        let reasons: Vec<String> = flags.iter().flatten().filter_map(|flag| self.reason(flag)).collect();
+        if reasons.is_empty() {
+            text.push_str(&format!(" Grade {}.", row.grade));
+        } else {
+            text.push_str(&format!(" Grade {}: {}.", row.grade, reasons.join("; ")));
+        }
+        text
+    }
+
+    /// A check that failed, with its number.
+    fn reason(&self, flag: &str) -> Option<String> {
+        Some(match flag {
+            "whole_segment" => "it is for a whole segment, channel or touchpoint".to_owned(),
+            "contaminated" => "more than half of those treated were in other programmes meanwhile".to_owned(),
+            "fewer_than_200_treated" => {
+                format!("{} customers are treated, 200 are needed", self.figure("treated_customers", "census"))
+            }
+            "fewer_than_200_controls" => {
+                format!(
+                    "{} customers are there to compare with, 200 are needed",
+                    self.figure("control_customers", "census")
+                )
+            }
+            "fewer_than_3_months_before" => "fewer than three months before the start are known".to_owned(),
+            "arms_differed_before" => {
+                format!("the two groups differed before the start ({})", self.p("pretrend_joint", "wald"))
+            }
+            "arms_drifted_before" => {
+                format!("the two groups drifted apart before the start ({})", self.p("pretrend_slope", "welch"))
+            }
+            "strata_without_controls" => format!(
+                "{} of those treated have customers alike to compare with, 80 % are needed",
+                self.figure("treated_share_kept", "stratified")
+            ),
+            "strata_move_effect" => format!(
+                "comparing customers who are alike moves the effect from {} to {} a customer and month",
+                self.figure("did_net_value", "welch"),
+                self.figure("did_net_value", "stratified")
+            ),
+            "trend_turns_effect" => format!(
+                "the trend before the start would make it {} a customer and month",
+                self.figure("did_net_value_trend_adjusted", "welch")
+            ),
+            "sample_ratio_not_as_planned" => {
+                format!(
+                    "that the arms are as large as planned is not shown ({})",
+                    self.p("sample_ratio", "chi_squared")
+                )
+            }
+            "measured_on_part" => format!(
+                "the value is that of {} of those treated, the cost that of all",
+                self.figure("measured_share", "stratified")
+            ),
+            "tail_sensitive" => "few large amounts decide".to_owned(),
+            _ => return None,
+        })
+    }
 }
 
 /// Whether the interval leaves out zero.
@@ -371,6 +486,72 @@ mod tests {
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];
         assert_eq!(headlines(&all(), "EUR"), want);
+    }
+
+    fn programme(grade: &'static str, flags: &[&'static str]) -> Vec<Row> {
+        let row = |metric, unit, method| {
+            let row = Row::new("initiative", metric, unit, method).graded(grade);
+            Row { initiative: Some("calls".to_owned()), ..row }
+        };
+        let roi = with(row("roi", "ratio", "stratified"), 0.89, 1.08);
+        vec![
+            row("treated_customers", "count", "census").census(175.0),
+            row("control_customers", "count", "census").census(199.0),
+            row("initiative_cost", "money", "census").census(2_400.0),
+            with(row("did_net_value", "money/customer-month", "welch"), 4.1, 2.0),
+            with(row("did_net_value", "money/customer-month", "stratified"), 9.0, 2.0),
+            with(row("did_net_value_trend_adjusted", "money/customer-month", "welch"), -1.6, 6.5),
+            with(row("pretrend_joint", "chi2", "wald"), 8.0, 1.0),
+            with(row("pretrend_slope", "money/customer-month", "welch"), 0.4, 1.0),
+            with(row("sample_ratio", "chi2", "chi_squared"), 0.4, 1.0),
+            row("treated_share_kept", "share", "stratified").census(0.7),
+            row("measured_share", "share", "stratified").census(0.381),
+            with(row("initiative_value", "money", "stratified"), 4_528.0, 2_592.0),
+            flags.iter().fold(roi, |row, flag| row.flag(flag)),
+            row("roi_confidence", "share", "stratified").census(0.946),
+        ]
+    }
+
+    #[test]
+    fn a_programme_is_spoken_of_as_its_grade_allows() {
+        let value = "4,528.00 EUR (95 % interval 1,936.00 EUR to 7,120.00 EUR) of net value against a cost of 2,400.00 EUR: \
+            ROI 0.89 (95 % interval -0.19 to 1.97), above 0 with a confidence of 94.6 %.";
+        for (grade, verb) in [
+            ("A", "Programme calls caused"),
+            ("B", "What followed programme calls is evidence of"),
+            ("C", "What followed programme calls suggests"),
+            ("D", "Programme calls coincided with"),
+        ] {
+            assert_eq!(headlines(&programme(grade, &[]), "EUR"), [format!("{verb} {value} Grade {grade}.")]);
+        }
+        for (flag, words) in [
+            ("whole_segment", "it is for a whole segment, channel or touchpoint"),
+            ("contaminated", "more than half of those treated were in other programmes meanwhile"),
+            ("fewer_than_200_treated", "175 customers are treated, 200 are needed"),
+            ("fewer_than_200_controls", "199 customers are there to compare with, 200 are needed"),
+            ("fewer_than_3_months_before", "fewer than three months before the start are known"),
+            ("arms_differed_before", "the two groups differed before the start (p = 0.010)"),
+            ("arms_drifted_before", "the two groups drifted apart before the start (p = 0.010)"),
+            (
+                "strata_without_controls",
+                "70.0 % of those treated have customers alike to compare with, 80 % are needed",
+            ),
+            (
+                "strata_move_effect",
+                "comparing customers who are alike moves the effect from 4.10 EUR to 9.00 EUR a customer and month",
+            ),
+            ("trend_turns_effect", "the trend before the start would make it -1.60 EUR a customer and month"),
+            ("sample_ratio_not_as_planned", "that the arms are as large as planned is not shown (p = 0.010)"),
+            ("measured_on_part", "the value is that of 38.1 % of those treated, the cost that of all"),
+            ("tail_sensitive", "few large amounts decide"),
+        ] {
+            let said = headlines(&programme("C", &[flag]), "EUR").remove(0);
+            assert!(said.ends_with(&format!(" Grade C: {words}.")), "{said}");
+            assert!(!said.contains("caused") && !said.contains("evidence"), "{said}");
+        }
+        let unknown: Vec<Row> =
+            programme("C", &[]).into_iter().map(|row| row.without(Status::InsufficientHistory)).collect();
+        assert_eq!(headlines(&unknown, "EUR"), ["What programme calls brought is not known: history is too short."]);
     }
 
     #[test]

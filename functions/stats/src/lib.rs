@@ -11,8 +11,10 @@
 //! * a spread of exactly zero gives no interval: it would claim a certainty that the data cannot give.
 
 pub mod correlation;
+pub mod difference_in_differences;
 pub mod drivers;
 pub mod fieller;
+pub mod interrupted_series;
 pub mod lifetime_value;
 pub mod proportion;
 pub mod ratio;
@@ -125,10 +127,11 @@ impl Estimate {
         Self { value: -self.value, lo: turn(self.hi), hi: turn(self.lo), ..self }
     }
 
-    /// The estimate moved by a constant, as from a ratio to a growth rate.
+    /// The estimate moved by a constant, as from a ratio to a growth rate; a p-value is then of "the moved value is zero".
     pub fn shifted(self, by: f64) -> Self {
         let shift = |number: Option<f64>| number.map(|number| number + by);
-        Self { value: self.value + by, lo: shift(self.lo), hi: shift(self.hi), ..self }
+        let moved = Self { value: self.value + by, lo: shift(self.lo), hi: shift(self.hi), ..self };
+        if self.p.is_some() { moved.tested() } else { moved }
     }
 }
 

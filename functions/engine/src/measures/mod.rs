@@ -14,8 +14,10 @@ mod drivers;
 mod earned_growth;
 mod first_contact_resolution;
 mod first_difference;
+mod initiatives;
 mod interaction_means;
 mod interaction_shares;
+mod interrupted_series;
 mod lifetime_value;
 mod multi_category_rate;
 mod nps;
@@ -78,6 +80,7 @@ const fn measure(
 const SALES: &[&str] = &["sales"];
 const INTERACTIONS: &[&str] = &["interactions"];
 const BOTH: &[&str] = &["interactions", "sales"];
+const PROGRAMMES: &[&str] = &["interactions", "sales", "initiatives", "assignments"];
 
 const MEASURES: &[Measure] = &[
     measure("nps", INTERACTIONS, INTERACTIONS, nps::finish),
@@ -123,6 +126,8 @@ const MEASURES: &[Measure] = &[
     measure("band_means", BOTH, BOTH, band_means::finish),
     measure("drivers", BOTH, BOTH, drivers::finish),
     measure("rank_correlation", BOTH, BOTH, rank_correlation::finish),
+    measure("interrupted_series", &["initiatives"], PROGRAMMES, interrupted_series::finish),
+    measure("initiatives", &["initiatives"], PROGRAMMES, initiatives::finish),
 ];
 
 /// The scores that customers give.
@@ -145,6 +150,7 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         annual_discount_rate: engine.config.method.annual_discount_rate,
         ledger_tolerance: engine.config.method.ledger_tolerance,
         inactivity_months: engine.config.method.inactivity_months,
+        min_customers: engine.config.min_customers,
     };
     let parameters = session::parameters(&engine.config, Some(reported));
     // The slowest are last in the list, and first to start.
@@ -245,6 +251,8 @@ pub(crate) struct Scope {
     annual_discount_rate: f64,
     ledger_tolerance: f64,
     inactivity_months: i32,
+    /// Fewer customers are not published.
+    min_customers: i64,
 }
 
 impl Scope {
