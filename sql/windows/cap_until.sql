@@ -8,17 +8,23 @@ with untils as (
 amounts as (
     select month, 'revenue' as outcome, revenue as amount, count(*) as customer_months
     from facts.customer_month
-    where month <= $as_of and revenue > 0 and customer_id is not null
+    where
+        month <= $as_of and revenue > 0 and customer_id is not null
+        and (select count(*) from windows.initiative) > 0
     group by month, revenue
     union all
     select month, 'margin' as outcome, margin as amount, count(*) as customer_months
     from facts.customer_month
-    where month <= $as_of and margin > 0 and customer_id is not null
+    where
+        month <= $as_of and margin > 0 and customer_id is not null
+        and (select count(*) from windows.initiative) > 0
     group by month, margin
     union all
     select month, 'service_cost' as outcome, service_cost as amount, count(*) as customer_months
     from facts.customer_month
-    where month <= $as_of and service_cost > 0 and customer_id is not null
+    where
+        month <= $as_of and service_cost > 0 and customer_id is not null
+        and (select count(*) from windows.initiative) > 0
     group by month, service_cost
 ),
 known as (

@@ -1,5 +1,5 @@
 -- What each customer did month by month: lists by month from the first of history on, null where a month has no row. Points are promoters
--- less detractors among the answers to the NPS question, money is as it is. Months of a customer come one after the other, so nothing but customers is
+-- less detractors among the answers to the NPS question, money is as it is. Without a programme there is nobody here, as only they ask for it. Months of a customer come one after the other, so nothing but customers is
 -- sorted.
 -- grain: customer_id
 with months as (
@@ -14,7 +14,9 @@ with months as (
         case when nps_responses > 0 then nps_promoters - nps_detractors end as nps_points,
         cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
     from facts.customer_history
-    where month between $history_from and $as_of and customer_id is not null
+    where
+        month between $history_from and $as_of and customer_id is not null
+        and (select count(*) from windows.initiative) > 0
 ),
 series as (
     select
@@ -42,5 +44,5 @@ select
     series.nps,
 from windows.customer as customer
 left join series on series.customer_id = customer.customer_id
-where customer.customer_id is not null
+where customer.customer_id is not null and (select count(*) from windows.initiative) > 0
 order by customer_id

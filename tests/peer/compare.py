@@ -4,10 +4,10 @@
     compare.py [--lakes 20] [--seed 1] [--cxroi target/debug/cxroi] [--keep DIR]
 
 Each lake is run with `cxroi run --period 2024-12`. DuckDB stages the same files by its own statement of the input
-contract, then runs the very text of `sql/facts`, `sql/windows` and `sql/measures`. All their rows must be equal: whole
-numbers and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention, NPS, first
-contact resolution and costs of acquisition and retention are also held against plain Python over the staged rows, which
-shares no SQL with the project.
+contract, then runs the very text of `sql/facts`, `sql/windows` and `sql/measures`, but for `DIALECT`. All their rows must
+be equal: whole numbers and decimals to the last digit, doubles within 1e-9. The published revenue, bridge, retention,
+NPS, first contact resolution and costs of acquisition and retention are also held against plain Python over the staged
+rows, which shares no SQL with the project.
 
 Prints a line a mismatch and a summary; exits with 1 on a mismatch, or if there was nothing to compare. `--keep DIR`
 leaves lake, configuration and output in DIR/<seed>. Needs the Python packages duckdb and pyarrow.
@@ -28,7 +28,7 @@ from collections import defaultdict
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
+from itertools import combinations_with_replacement, product, zip_longest
 from operator import add
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -67,7 +67,9 @@ CONTRACT = {
     "customers": "customer_id varchar, segment varchar, acquired_at timestamp, acquisition_cost decimal(20,4), "
     "referred boolean",
     "initiatives": "initiative varchar, starts_on date, ends_on date, cost_per_month decimal(20,4), "
-    "one_off_cost decimal(20,4)",
+    "one_off_cost decimal(20,4), target_segment varchar, target_channel varchar, target_touchpoint varchar, "
+    "randomised boolean, holdout_share double, targeted_on_score boolean, expected_net_value decimal(20,4)",
+    "assignments": "initiative varchar, customer_id varchar, arm varchar, starts_on date",
     "control_totals": "month integer, revenue decimal(20,4)",
 }
 CONTRACT = {source: dict(column.split() for column in text.split(", ")) for source, text in CONTRACT.items()}
@@ -79,10 +81,16 @@ REQUIRED = {
     "sales": ["order_id", "ordered_at", "amount"],
     "customers": ["customer_id"],
     "initiatives": ["initiative", "starts_on"],
+    "assignments": ["initiative", "customer_id", "arm"],
     "control_totals": ["month", "revenue"],
 }
 IDENTITY = {"interactions": ["interaction_id"], "sales": ["order_id", "line_id"], "customers": ["customer_id"]}
-IDENTITY |= {"initiatives": ["initiative"], "control_totals": ["month"]}
+IDENTITY |= {"initiatives": ["initiative"], "assignments": ["initiative", "customer_id"], "control_totals": ["month"]}
+# What DuckDB does not read as it is: a word that it keeps to itself, and the filter of a macro.
+DIALECT = [
+    (r"\boverlaps\b", '"overlaps"'),
+    (r"(monthly_series|list_sums)\(([^()]+)\) filter \(where ([^()]+)\)", r"\1(\2, \3)"),
+]
 
 
 # A random lake.
@@ -99,6 +107,8 @@ MONEY_TYPES = [  # the types that the files of a lake may have, and the smallest
     ([pa.int64()], UNIT),
 ]
 CLOCK_CHANGES = ["2023-03-26", "2023-10-29", "2024-03-31", "2024-10-27"]
+SEGMENTS = ["Retail", "b2b", "È", "", 'O\'Neil, "x"']
+PROGRAMMES = ["listed"] * 4 + ["drawn", "drawn", "aimed", "everybody", "segment"] * 2 + ["channel", "touchpoint"]
 
 
 def start(month):
@@ -227,23 +237,52 @@ def matters(rng, ids):
             at += rng.choice([week, week, week, rng.choice(close), rng.randrange(20 * DAY)])
 
 
-def write_programmes(rng, path):
-    """Writes programmes around the last year as JSON or CSV, some of them twice."""
-    rows = []
+def programmes(rng, first, ids, scored):
+    """Programmes of all kinds, most of them around the last year, and who was in them; some rows twice."""
+    initiatives, assignments = [], []
+    recent = min(max(first + 4, AS_OF - 12), AS_OF - 1), AS_OF - 1
+    read = rng.choice([str, int]) if ids[0].isdigit() else str
     for number in range(rng.randint(1, 6)):
-        first = date(2023, 10, 1) + timedelta(rng.randrange(500))
-        starts = rng.choice([first, first.replace(day=1), first.replace(day=monthrange(first.year, first.month)[1])])
-        ends = rng.choice([starts, starts + timedelta(rng.randint(0, 400)), date(2024, rng.randint(1, 12), 1)])
-        ends = rng.choice([None, max(starts, ends), max(starts, ends)])
-        row = {"initiative": f"é{number}", "starts_on": starts.isoformat(), "ends_on": ends and ends.isoformat()}
+        kind, month = rng.choice(PROGRAMMES), rng.randint(*rng.choice([recent, recent, (first, AS_OF + 2), (first - 6, first)]))
+        last_day = monthrange(month // 12, month % 12 + 1)[1]
+        starts = date(month // 12, month % 12 + 1, rng.choice([1, 1, last_day, rng.randint(1, last_day)]))
+        ends = rng.choice([starts, *[starts + timedelta(rng.randint(0, 400))] * 2, date(2024, rng.randint(1, 12), 1)])
+        row = {"initiative": f"é{number}", "starts_on": starts}
+        row["ends_on"] = rng.choice([None, max(starts, ends), max(starts, ends)])
         row["cost_per_month"] = rng.choice([None, 0, rng.randint(1, 9999), rng.randint(1, 10**6) / 100])
         row["one_off_cost"] = rng.choice([None, rng.randint(1, 10**6) / 100])
-        rows += [row] * rng.choice([1, 1, 1, 2])
+        targets = {"segment": [*SEGMENTS, "(unknown)", "no one's"], "channel": ["phone", "é"], "touchpoint": ["desk", "web"]}
+        row |= {f"target_{name}": rng.choice(values) if kind == name else None for name, values in targets.items()}
+        row["randomised"] = kind == "drawn" or rng.choice([None, False])
+        row["holdout_share"] = rng.choice([None, 0.1, 0.25, 0.5]) if kind == "drawn" or rng.random() < 0.1 else None
+        row["targeted_on_score"] = rng.choice([None, None, None, False, True])
+        row["expected_net_value"] = rng.choice([None, rng.randint(-(10**6), 10**6) / 100])
+        initiatives += [row] * rng.choice([1, 1, 1, 2])
+        last = {customer: score for at, customer, score in scored if at < start(month)}
+        treated, held_out = {"drawn": (0.5, 0.3), "everybody": (1, 0)}.get(kind, (rng.choice([0.2, 0.5, 0.8]), 0.05))
+        for customer in [*ids, "999", "998"] if kind not in targets else []:
+            chance = treated if kind != "aimed" else 0.9 if last.get(customer, 10) <= 6 else 0.03
+            arm = "treated" if rng.random() < chance else "holdout" if rng.random() < held_out else None
+            row = {"initiative": f"é{number}", "customer_id": read(customer), "arm": arm}
+            row["starts_on"] = rng.choice([None, starts, starts + timedelta(rng.randint(0, 60))])
+            assignments += [row] * rng.choice([1] * 9 + [2]) if arm else []
+    assignments += [row | {"arm": None} for row in rng.sample(assignments, len(assignments) // 130)]
+    return {"initiatives": initiatives, "assignments": assignments}
+
+
+def write_whole(rng, path, rows):
+    """Writes rows as one file of JSON, CSV or Parquet; a column without a value may be absent."""
     rng.shuffle(rows)
+    valued = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in rows[0] if name in valued or rng.random() < 0.5]
     if path.suffix == ".csv":
-        return write_csv(rng, path, rows, {}, [*rows[0]], rng.choice([",", ";"]))
-    rows = [{name: value for name, value in row.items() if value is not None or rng.random() < 0.5} for row in rows]
-    lines = [json.dumps(row, ensure_ascii=rng.random() < 0.5) for row in rows]
+        return write_csv(rng, path, rows, {}, names, rng.choice([",", ";"]))
+    if path.suffix == ".parquet":
+        types = {name: None if name in valued else pa.string() for name in names}
+        columns = {name: pa.array([row[name] for row in rows], types[name]) for name in names}
+        return pq.write_table(pa.table(columns), path)
+    rows = [{name: row[name] for name in names if row[name] is not None or rng.random() < 0.5} for row in rows]
+    lines = [json.dumps(row, ensure_ascii=rng.random() < 0.5, default=str) for row in rows]
     array = path.suffix == ".json" and rng.random() < 0.6
     path.write_text("[" + ",\n".join(lines) + "]" if array else "\n".join(lines) + "\n", encoding="utf-8")
 
@@ -310,7 +349,7 @@ def make_lake(rng, folder):
         no_number = Decimal("nan") if pa.types.is_floating(moneys[0]) else None
         sales.append(row | rng.choice([{"order_id": None}, {"ordered_at": None}, {"amount": no_number}]))
     write(rng, folder / "sales", sales, types, "ordered_at")
-    sources = ["sales"]
+    sources, scored = ["sales"], []
 
     if rng.random() < 0.85:
         scores = rng.choice([[pa.int8()], [pa.int64()], [pa.float64()], [pa.int8(), pa.int64()]])
@@ -378,9 +417,11 @@ def make_lake(rng, folder):
             touches.append(early.pop() if early and rng.random() < 0.5 else row | {"occurred_at": None})
         write(rng, folder / "interactions", touches, types, "occurred_at")
         sources.append("interactions")
+        known = [row for row in touches if row["customer_id"] and row["occurred_at"] and row.get("nps") in range(11)]
+        scored = sorted((row["occurred_at"], row["customer_id"], row["nps"]) for row in known)
 
     if rng.random() < 0.8:
-        segments = rng.sample(["Retail", "b2b", "È", "", 'O\'Neil, "x"'], rng.randint(1, 4))
+        segments = rng.sample(SEGMENTS, rng.randint(1, 4))
         known = [customer for customer in ids if rng.random() < 0.85] + ["999"]
         customers = [{"customer_id": customer, "segment": sparse(rng.choice(segments), 0.85)} for customer in known]
         dated, priced = rng.choice([0, 0.7, 0.7, 1]), rng.choice([0, 0.7, 1, 1])
@@ -401,11 +442,13 @@ def make_lake(rng, folder):
     if rng.random() < 0.2:
         month = parameters["history_from"] = min(local_month(begin) + rng.randint(-2, 3), AS_OF)
         lines.append(f'method.history_from = "{month // 12}-{month % 12 + 1:02}"')
-    for source, endings in (("initiatives", ["json", "jsonl", "csv"]), ("control_totals", ["csv", "parquet"])):
-        if rng.random() < 0.75:
-            path = folder / source / f"all.{rng.choice(endings)}"
+    whole = programmes(rng, first, ids, scored) if rng.random() < 0.9 else {}
+    for source, rows in (whole | {"control_totals": rng.random() < 0.75}).items():
+        if rows:
+            ledger = source == "control_totals"
+            path = folder / source / f"all.{rng.choice(['csv', 'parquet'] + ['json', 'jsonl'] * (not ledger))}"
             path.parent.mkdir()
-            write_programmes(rng, path) if source == "initiatives" else write_ledger(rng, path, first)
+            write_ledger(rng, path, first) if ledger else write_whole(rng, path, rows)
             lines.append(f'lake.{source} = "{source}/{rng.choice(["", path.name])}"')
     if rng.random() < 0.4:
         quantile = Decimal(rng.choice(["0.500000", "0.900000", "0.995000", "1.000000"]))
@@ -461,12 +504,12 @@ def typed(source, name, found):
     return f"try_cast({value} as {kind}) as {name}"
 
 
-def file_of(path):
+def file_of(path, source):
     """How DuckDB reads a file of a lake; CSV and JSON as texts."""
     if path.suffix == ".parquet":
         return f"read_parquet('{path}', hive_partitioning = false)"
     if path.suffix.startswith(".json"):
-        names = ", ".join(f"{name}: 'varchar'" for name in CONTRACT["initiatives"])
+        names = ", ".join(f"{name}: 'varchar'" for name in CONTRACT[source])
         return f"read_json('{path}', columns = {{{names}}})"
     head = path.read_text(encoding="utf-8").splitlines()[0]
     delimiter = next((mark for mark in "\t;" if mark in head), ",")
@@ -479,7 +522,7 @@ def stage(engine, folder, source, parameters):
     columns = CONTRACT[source]
     selects = ["select " + ", ".join(typed(source, name, {}) for name in columns) + " limit 0"]
     for path in sorted(path for path in (folder / source).rglob("*") if path.is_file()):
-        file = file_of(path)
+        file = file_of(path, source)
         found = dict(row[:2] for row in engine.execute(f"describe select * from {file}").fetchall())
         selects.append("select " + ", ".join(typed(source, name, found) for name in columns) + f" from {file}")
     readable = " and ".join(f"{name} is not null" for name in REQUIRED[source])
@@ -520,7 +563,7 @@ def second_engine(folder, parameters):
     engine.execute("set timezone = 'UTC'; create schema staging; create schema facts; create schema windows")
     engine.execute("set integer_division = true; create macro exact_sum(x) as fsum(x)")
     own_functions(engine)
-    for source in ("sales", "interactions", "customers", "initiatives", "control_totals"):
+    for source in ("sales", "interactions", "customers", "initiatives", "assignments", "control_totals"):
         stage(engine, folder, source, parameters)
     engine.execute("""
         create table staging.contacts as select customer_id, touchpoint, occurred_at from staging.interactions
@@ -590,6 +633,25 @@ def own_functions(engine):
         sides = [list(zip(*side)) for side in (one, other)]
         return [math.fsum(a * b for a, b in zip(left, right)) for left in sides[0] for right in sides[1]]
 
+    def capped(values, cap):
+        return [None if value is None else max(min(value, cap), -cap) for value in values]
+
+    def difference(one, other):
+        return [(a or 0.0) - (b or 0.0) for a, b in zip_longest(one or [], other or [])]
+
+    def last(values, end):
+        return next((value for value in reversed((values or [])[: max(end + 1, 0)]) if value is not None), None)
+
+    def units(lists, length):
+        return [([round((value or 0.0) * 1e4) for value in values or []] + [0] * length)[:length] for values in lists]
+
+    def list_sums(lists, length):
+        return [sum(place) / 10**4 for place in zip(*units(lists, length))]
+
+    def list_products(lists, length):
+        triangles = [[a * b for a, b in combinations_with_replacement(row, 2)] for row in units(lists, length)]
+        return [len(lists), *list_sums(lists, length), *(sum(place) / 10**8 for place in zip(*triangles))]
+
     for name, function, takes, gives in (
         ("own_series", series, ["struct(place bigint, value double)[]"], "double[]"),
         ("series_first", first, ["double[]", "bigint"], "bigint"),
@@ -601,19 +663,32 @@ def own_functions(engine):
         ("own_series_sums", series_sums, ["struct(place bigint, value double)[]"], "double[]"),
         ("series_ratio", ratio, ["double[]", "double[]"], "double[]"),
         ("own_pair_sums", pair_sums, ["double[][]", "double[][]", "bigint", "bigint"], "double[]"),
+        ("series_capped", capped, ["double[]", "double"], "double[]"),
+        ("series_difference", difference, ["double[]", "double[]"], "double[]"),
+        ("series_last", last, ["double[]", "bigint"], "double"),
+        ("own_list_sums", list_sums, ["double[][]", "bigint"], "double[]"),
+        ("own_list_products", list_products, ["double[][]", "bigint"], "double[]"),
     ):
-        # Only series_first gives a null, and none is asked with one.
+        # Others neither give a null nor make something of one.
+        special = name in ("series_first", "series_difference", "series_last")
         types = [duckdb.dtype(kind) for kind in takes], duckdb.dtype(gives)
-        engine.create_function(name, function, *types, null_handling="special" if name == "series_first" else "default")
+        engine.create_function(name, function, *types, null_handling="special" if special else "default")
     engine.execute("""
         create macro monthly_series(position, x) as
-            own_series(list({'place': cast(position as bigint), 'value': cast(x as double)}));
+            own_series(list({'place': cast(position as bigint), 'value': cast(x as double)})),
+            (position, x, wanted) as
+            own_series(list({'place': case when wanted then cast(position as bigint) end, 'value': cast(x as double)}));
         create macro exact_products(one, other) as
             own_products(list(cast(one as double[])), list(cast(other as double[])));
         create macro series_sums(position, x) as
             own_series_sums(list({'place': cast(position as bigint), 'value': cast(x as double)}));
         create macro pair_sums(one, other, lines, columns) as
             own_pair_sums(list(cast(one as double[])), list(cast(other as double[])), lines, columns);
+        create macro list_sums(x, length) as own_list_sums(list(cast(x as double[])), max(length)),
+            (x, length, wanted) as
+            coalesce(own_list_sums(list(cast(x as double[])) filter (where wanted), max(length)), []);
+        create macro list_products(x, length) as own_list_products(list(cast(x as double[])), max(length));
+        create macro inner_product(one, other) as list_inner_product(one, other);
         create macro array_min(values) as list_min(values);
         create macro array_max(values) as list_max(values)""")
     names = [f"x{at}" for at in range(MOST_NUMBERS)]
@@ -636,7 +711,9 @@ def models(layer):
 
 
 def run_model(engine, sql, parameters):
-    """Runs a file of the project as it is, with the parameters that it names."""
+    """Runs a file of the project, with the parameters that it names."""
+    for ours, theirs in DIALECT:
+        sql = re.sub(ours, theirs, sql)
     names = set(re.findall(r"\$(\w+)", re.sub(r"--.*", "", sql)))
     return engine.execute(sql, {name: parameters[name] for name in names})
 
@@ -767,14 +844,15 @@ class Comparison:
         self.mismatches += 1
         print(f"lake {seed}: {what}: cxroi {one}, peer {other}; replay: compare.py --lakes 1 --seed {seed} --keep DIR")
 
-    def cell(self, seed, what, one, other):
+    def cell(self, seed, what, one, other, centred=False):
         self.cells += 1
         if one is None or other is None:
             same = one is other
         elif isinstance(other, list) and not any(isinstance(element, str) for element in other):
             # Sums of centred numbers may be nothing beside the others of the list.
-            size = max(map(abs, other), default=0.0) * 1e-9
-            same = len(one) == len(other) and all(abs(float(a) - b) <= size for a, b in zip(one, other))
+            size = max(map(abs, other), default=0.0) * 1e-9 if centred else 0.0
+            close = lambda a, b: a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=size)
+            same = len(one) == len(other) and all(map(close, one, other))
         elif isinstance(other, float):
             same = math.isclose(float(one), other, rel_tol=1e-9)
         else:
@@ -782,7 +860,7 @@ class Comparison:
         if not same:
             self.differs(seed, what, one, other)
 
-    def table(self, seed, name, ours, columns, theirs, grain):
+    def table(self, seed, name, ours, columns, theirs, grain, centred):
         """Rows of `cxroi` (mappings without their nulls) and of DuckDB (sequences), both in order."""
         self.tables += 1
         theirs = [dict(zip(columns, row)) for row in theirs]
@@ -795,7 +873,8 @@ class Comparison:
             self.differs(seed, f"{name}.{unknown}, a column", "has it", "does not")
         for key in rows[0].keys() & rows[1].keys():
             for column_name in columns:
-                self.cell(seed, f"{name} {key} {column_name}", rows[0][key].get(column_name), rows[1][key][column_name])
+                pair = (row[key].get(column_name) for row in rows)
+                self.cell(seed, f"{name} {key} {column_name}", *pair, centred)
 
 
 def call(cxroi, *arguments):
@@ -816,12 +895,13 @@ def compare(comparison, cxroi, seed, folder):
     call(cxroi, "run", "--config", folder / "cxroi.toml", "--period", "2024-12")
     engine = second_engine(folder, parameters)
     for file in [*models("facts"), *models("windows"), *models("measures")]:
+        sql = file.read_text()
         if file.stem.endswith("_errors"):
             continue  # reads what a run fitted to the sums; functions/stats holds its errors against statsmodels
         layer = file.parent.name
-        grain = re.search(r"^-- grain: (.+)$", file.read_text(), re.MULTILINE)[1].split(", ")
+        grain = re.search(r"^-- grain: (.+)$", sql, re.MULTILINE)[1].split(", ")
         if layer == "measures":
-            theirs, ours = run_model(engine, file.read_text(), parameters), ask(cxroi, folder, "-f", file)
+            theirs, ours = run_model(engine, sql, parameters), ask(cxroi, folder, "-f", file)
         else:
             query = f"select * from {layer}.{file.stem} order by {', '.join(grain)}"
             theirs, ours = engine.execute(query), ask(cxroi, folder, "-c", query)
@@ -829,7 +909,7 @@ def compare(comparison, cxroi, seed, folder):
         for row, name in ((row, name) for row in ours for name in times if name in row):
             row[name] = datetime.fromisoformat(row[name]).replace(tzinfo=None)
         columns = [column[0] for column in theirs.description]
-        comparison.table(seed, f"{layer}/{file.stem}", ours, columns, theirs.fetchall(), grain)
+        comparison.table(seed, f"{layer}/{file.stem}", ours, columns, theirs.fetchall(), grain, "exact_products" in sql)
 
     published = {}
     for table, value in (("estimates", "value"), ("money", "amount")):

@@ -442,7 +442,7 @@ impl<'a> Programme<'a> {
                 continue;
             }
             let certain = |of: &dyn Fn(Estimate) -> Option<f64>| effect.ok().and_then(of).map(Estimate::census);
-            let break_even = cost.map(|cost| cost / customer_months);
+            let break_even = cost.filter(|_| customer_months > 0.0).map(|cost| cost / customer_months);
             let confidence = break_even.and_then(|threshold| certain(&|effect| confidence_above(&effect, threshold)));
             let detectable = certain(&|effect| minimum_detectable(&effect));
             let known = |row: Row, value: Option<Estimate>| match value {
