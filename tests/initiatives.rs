@@ -157,6 +157,7 @@ async fn what_cannot_be_known_of_a_programme_is_a_status() {
          few,2024-01-01,2024-06-30,100,,,,,,,\n\
          late,2024-12-01,,100,,,,,,,\n\
          early,2023-02-01,2023-06-30,100,,,,,,,\n\
+         before,2022-05-01,2022-06-30,100,,work,,,,,\n\
          desk,2024-01-01,2024-06-30,100,,,,desk,,,\n",
         &[
             assigned("free", "treated", 0..100),
@@ -183,6 +184,7 @@ async fn what_cannot_be_known_of_a_programme_is_a_status() {
         ("few", "insufficient_n", "insufficient_n"),
         ("late", "insufficient_history", "insufficient_history"),
         ("early", "insufficient_history", "insufficient_history"),
+        ("before", "insufficient_history", "insufficient_history"),
         // Whom a desk treats is not in the facts.
         ("desk", "not_applicable", "not_applicable"),
     ] {
@@ -191,6 +193,7 @@ async fn what_cannot_be_known_of_a_programme_is_a_status() {
         assert_eq!(status(initiative, "initiative_value", "stratified"), effect, "{initiative}");
     }
     assert_eq!(status("no-cost", "initiative_cost", "census"), "not_applicable");
+    assert_eq!(status("before", "its_effect", "gls_ar1"), "insufficient_history");
     assert_eq!(number(find(&rows, "nobody", "treated_customers", "census"), "value"), 0.0);
     let unknown = summary["estimates"].as_array().unwrap().iter().find(|row| row["metric"] == "unknown_assignments");
     assert_eq!(number(unknown.unwrap(), "value"), 2.0);

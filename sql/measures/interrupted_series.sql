@@ -69,7 +69,7 @@ customers as (
     from alone
     inner join windows.participant as participant on participant.initiative = alone.initiative
     inner join windows.customer_series as series on series.customer_id = participant.customer_id
-    where participant.arm = 'treated'
+    where participant.arm = 'treated' and alone.post_to >= $history_from
 ),
 sums as (
     select

@@ -8,7 +8,6 @@
 with dated as (
     select
         *,
-        cast(row_number() over (order by initiative) - 1 as int) as place,
         cast(date_part('year', starts_on) * 12 + date_part('month', starts_on) - 1 as int) as start_month,
         cast(date_part('year', ends_on) * 12 + date_part('month', ends_on) - 1 as int) as end_month,
         case when date_part('day', starts_on) > 1 then 1 else 0 end as transition,
@@ -17,10 +16,12 @@ with dated as (
 measured as (
     select
         *,
+        cast(row_number() over (order by initiative) - 1 as int) as place,
         cast(start_month - least(6, start_month - $history_from) as int) as pre_from,
         cast(start_month + transition as int) as post_from,
         cast(least(coalesce(end_month, $as_of), $as_of, start_month + transition + 11) as int) as post_to,
     from dated
+    where start_month <= $as_of
 ),
 months as (
     select initiative, starts_on, ends_on, cost_per_month, post_from, unnest(range(start_month, post_to + 1)) as month

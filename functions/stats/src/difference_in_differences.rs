@@ -114,10 +114,10 @@ pub fn treated_kept(strata: &[Stratum]) -> f64 {
 /// Welch and Satterthwaite.
 ///
 /// # Errors
-/// [`Undefined::EmptyBase`] if no stratum has two customers in each arm.
+/// [`Undefined::EmptyBase`] if no stratum has two customers in each arm, or a weight is no number, as those of the slope of one month.
 pub fn difference(strata: &[Stratum], weights: &[f64]) -> Result<Estimate, Undefined> {
     let kept = treated_kept(strata);
-    if kept <= 0.0 {
+    if kept <= 0.0 || weights.iter().any(|weight| !weight.is_finite()) {
         return Err(Undefined::EmptyBase);
     }
     let (mut value, mut variance, mut by_freedom) = (0.0, 0.0, 0.0);
@@ -509,6 +509,9 @@ mod tests {
         close(treated_kept(&strata), 5.0);
         close(Stratum::pooled(&strata).treated.customers, 7.0);
         assert_eq!(difference(&strata[2..], &months.change()).unwrap_err(), Undefined::EmptyBase);
+        for of_one_month in [months.slope(), months.trend_adjusted_change()] {
+            assert_eq!(difference(&strata, &of_one_month).unwrap_err(), Undefined::EmptyBase);
+        }
     }
 
     #[test]

@@ -489,7 +489,9 @@ impl<'a> Programme<'a> {
         let (mut rows, mut reached) = (Vec::new(), None);
         for month in 1..=self.months.after {
             let weights = self.months.excess(|at| if at < month { discounted[at] } else { 0.0 });
-            let Ok(worth) = difference(&self.strata[0], &weights) else { continue };
+            let Ok(worth) = difference(&self.strata[0], &weights) else {
+                return vec![row("payback_month", "months").without(Status::InsufficientN)];
+            };
             let net = worth.scaled(kept).shifted(-costs(month));
             let row = Row { lag: Some(month as i32), ..row("cumulative_net", "money") };
             rows.push(Row { estimate: Some(Estimate { p: None, ..net }), status: Status::Ok, ..row });
