@@ -1,166 +1,104 @@
 -- What programmes changed: of each, its customers and those to compare them with, by stratum and arm: how many, and sums of their months and of products of
 -- two months (list_products), from the first before the start to the last after it. All customers who came before the first of these
--- months take part, those whom the programme treats against the others; those whom another programme treated meanwhile leave both arms,
--- unless more than half of the treated would go (is_contaminated). Of a programme that was drawn by lot the arms are as drawn. Strata are
+-- months take part, those whom the programme treats against the others; those whom another programme treated meanwhile are in neither arm,
+-- unless the programme is contaminated. Of a programme that was drawn by lot the arms are as drawn. Strata are
 -- segments, without the one that the programme is for, × capped revenue in the months before those (early_from): nothing, up to the median
--- of those who spent, more; and where more than 80 % of the treated who had scored before the start were detractors, × the band of the last month with an answer
--- before it (of a programme that was drawn by lot, never).
+-- of those who spent, more; and of a programme aimed at detractors × the band of the last month with an answer before the start.
 -- Money is capped by windows.cap_until. `net_value` is margin less service cost by month, `changes` are sums before and after the start:
 -- revenue (places 1 and 2), service cost (3, 4), months with an order (5, and of the last three 6), answers to the NPS question and their points before (7, 8) and
 -- after (9, 10).
 -- grain: initiative, stratum, spend_group, score_band, is_treated
-with caps as (
+with customers as (
     select
-        month,
-        cast(max(cap) filter (where outcome = 'revenue') as double) as revenue,
-        cast(max(cap) filter (where outcome = 'margin') as double) as margin,
-        cast(max(cap) filter (where outcome = 'service_cost') as double) as service_cost,
-    from windows.cap_until
-    group by month
-),
-designs as (
-    select
-        initiative.*,
-        coalesce(caps.revenue, 0) as revenue_cap,
-        coalesce(caps.margin, 0) as margin_cap,
-        coalesce(caps.service_cost, 0) as service_cost_cap,
-        case
-            when initiative.overlapping is not null
-                then moving_sums(initiative.overlapping, 0, (select count(*) - 1 from windows.initiative), 0, 0)
-        end as others,
-    from windows.initiative as initiative
-    left join caps on caps.month = initiative.post_to
-    where initiative.post_to >= initiative.post_from and initiative.start_month > initiative.pre_from
-),
-spans as (
-    select distinct
-        start_month, pre_from, post_from, post_to, early_from, revenue_cap, margin_cap, service_cost_cap
-    from designs
+        treatment.*,
+        series.revenue,
+        series.margin,
+        series.service_cost,
+        series.active,
+        series.nps_responses,
+        series.nps_points,
+        series.nps,
+    from windows.treatment as treatment
+    left join windows.customer_series as series on series.customer_id = treatment.customer_id
 ),
 arms as (
     select
-        customer_id,
-        moving_sums(
-            monthly_series(place, 1) filter (where arm = 'treated'),
-            0, (select count(*) - 1 from windows.initiative), 0, 0
-        ) as treated,
-        moving_sums(
-            monthly_series(place, 1) filter (where arm = 'holdout'),
-            0, (select count(*) - 1 from windows.initiative), 0, 0
-        ) as held_out,
-    from windows.participant
-    group by customer_id
-),
-customers as (
-    select series.*, arms.treated, arms.held_out
-    from arms
-    right join windows.customer_series as series on series.customer_id = arms.customer_id
-),
-capped as (
-    select
-        customers.customer_id,
+        comparison.*,
         customers.segment,
-        customers.treated,
-        customers.held_out,
         customers.active,
         customers.nps_responses,
         customers.nps_points,
         customers.nps,
-        customers.margin,
-        customers.service_cost,
-        spans.*,
-        series_capped(customers.revenue, spans.revenue_cap) as revenue_capped,
-        series_capped(customers.margin, spans.margin_cap) as margin_capped,
-        series_capped(customers.service_cost, spans.service_cost_cap) as service_cost_capped,
-    from spans
-    inner join customers on customers.acquired_month < spans.pre_from
-),
-within as (
-    select
-        segment,
-        treated,
-        held_out,
-        start_month,
-        pre_from,
-        post_from,
-        post_to,
-        series_last(nps, start_month - 1 - $history_from) as last_nps,
-        cast(
-            coalesce(moving_sums(revenue_capped, 0, 0, early_from - $history_from, pre_from - 1 - $history_from)[1], 0)
-            as decimal(30, 4)
-        ) as early_spend,
-        series_difference(margin_capped, service_cost_capped) as net_value,
-        series_difference(margin, service_cost) as net_value_raw,
-        numbers(
-            moving_sums(revenue_capped, 0, 0, pre_from - $history_from, start_month - 1 - $history_from)[1],
-            moving_sums(revenue_capped, 0, 0, post_from - $history_from, post_to - $history_from)[1],
-            moving_sums(service_cost_capped, 0, 0, pre_from - $history_from, start_month - 1 - $history_from)[1],
-            moving_sums(service_cost_capped, 0, 0, post_from - $history_from, post_to - $history_from)[1],
-            moving_sums(active, 0, 0, pre_from - $history_from, start_month - 1 - $history_from)[1],
-            moving_sums(active, 0, 0, greatest(post_from, post_to - 2) - $history_from, post_to - $history_from)[1],
-            moving_sums(nps_responses, 0, 0, pre_from - $history_from, start_month - 1 - $history_from)[1],
-            moving_sums(nps_points, 0, 0, pre_from - $history_from, start_month - 1 - $history_from)[1],
-            moving_sums(nps_responses, 0, 0, post_from - $history_from, post_to - $history_from)[1],
-            moving_sums(nps_points, 0, 0, post_from - $history_from, post_to - $history_from)[1]
-        ) as changes,
-    from capped
-),
-pairs as (
-    select
-        designs.initiative,
-        designs.randomised,
-        designs.targeted_on_score,
-        designs.early_from,
-        designs.post_to - designs.pre_from + 1 as months,
-        case when designs.target_segment is null then within.segment end as stratum,
-        case when last_nps <= 6 then 'detractor' when last_nps >= 9 then 'promoter' when last_nps is not null then 'passive' end
-            as band,
-        within.early_spend,
-        moving_sums(within.net_value, designs.pre_from - $history_from, designs.post_to - $history_from, 0, 0) as net_value,
-        moving_sums(within.net_value_raw, designs.pre_from - $history_from, designs.post_to - $history_from, 0, 0)
-            as net_value_raw,
-        within.changes,
-        coalesce(within.treated[designs.place + 1] > 0, false) as is_treated,
-        not designs.randomised and coalesce(inner_product(within.treated, designs.others) > 0, false) as leaves,
-    from designs
-    inner join
-        within
-        on
-            within.start_month = designs.start_month and within.pre_from = designs.pre_from
-            and within.post_from = designs.post_from and within.post_to = designs.post_to
-    where
-        not designs.randomised
-        or coalesce(within.treated[designs.place + 1] > 0, false) or coalesce(within.held_out[designs.place + 1] > 0, false)
-),
-known as (
-    select
-        initiative,
-        count(*) filter (where is_treated) as treated_eligible,
-        count(*) filter (where is_treated and leaves) as treated_leaving,
-        count(*) filter (where is_treated and not leaves) < count(*) filter (where is_treated and leaves) as is_contaminated,
-        median(early_spend) filter (where early_spend > 0 and not leaves) as median_clean,
-        median(early_spend) filter (where early_spend > 0 and (is_treated or not leaves)) as median_contaminated,
-        count(*) filter (where is_treated and band = 'detractor')
-        > 0.8 * count(*) filter (where is_treated and band is not null) as is_aimed_at_detractors,
-    from pairs
-    group by initiative
+        coalesce(array_has(customers.treated, comparison.place), false) as is_treated,
+        coalesce(array_has(customers.held_out, comparison.place), false) as is_held_out,
+        series_total(customers.begun, 0, comparison.post_to - $history_from)
+        - series_total(customers.ended, 0, comparison.pre_from - $history_from) as programmes,
+        series_capped(customers.revenue, -comparison.revenue_cap, comparison.revenue_cap) as revenue,
+        series_capped(customers.service_cost, null, comparison.service_cost_cap) as service_cost,
+        moving_sums(customers.margin, comparison.pre_from - $history_from, comparison.post_to - $history_from, 0, 0)
+            as margin,
+        moving_sums(customers.service_cost, comparison.pre_from - $history_from, comparison.post_to - $history_from, 0, 0)
+            as service_cost_raw,
+    from windows.comparison as comparison
+    inner join customers on customers.acquired_month < comparison.pre_from
+    where comparison.is_measured
 ),
 kept as (
     select
-        pairs.*,
+        initiative,
+        is_treated,
+        post_to - pre_from + 1 as months,
+        case when target_segment is null then segment end as stratum,
+        early_from,
+        median_early_spend,
         case
-            when pairs.early_from is null or pairs.early_spend <= 0 then 0
-            when pairs.early_spend <= case when known.is_contaminated then known.median_contaminated else known.median_clean end
-                then 1
-            else 2
-        end as spend_group,
+            when early_from is not null
+                then round(series_total(revenue, early_from - $history_from, pre_from - 1 - $history_from), 4)
+        end as early_spend,
+        is_aimed_at_detractors,
+        series_last(nps, start_month - 1 - $history_from) as last_nps,
+        series_difference(
+            series_capped(margin, -margin_cap, margin_cap), series_capped(service_cost_raw, null, service_cost_cap)
+        ) as net_value,
+        series_difference(margin, service_cost_raw) as net_value_raw,
+        numbers(
+            series_total(revenue, pre_from - $history_from, start_month - 1 - $history_from),
+            series_total(revenue, post_from - $history_from, post_to - $history_from),
+            series_total(service_cost, pre_from - $history_from, start_month - 1 - $history_from),
+            series_total(service_cost, post_from - $history_from, post_to - $history_from),
+            series_total(active, pre_from - $history_from, start_month - 1 - $history_from),
+            series_total(active, greatest(post_from, post_to - 2) - $history_from, post_to - $history_from),
+            series_total(nps_responses, pre_from - $history_from, start_month - 1 - $history_from),
+            series_total(nps_points, pre_from - $history_from, start_month - 1 - $history_from),
+            series_total(nps_responses, post_from - $history_from, post_to - $history_from),
+            series_total(nps_points, post_from - $history_from, post_to - $history_from)
+        ) as changes,
+    from arms
+    where
         case
-            when not pairs.randomised and coalesce(pairs.targeted_on_score, known.is_aimed_at_detractors)
-                then coalesce(pairs.band, 'none')
+            when randomised then is_treated or is_held_out
+            when is_treated then programmes = 1 or is_contaminated
+            else programmes = 0
+        end
+),
+strata as (
+    select
+        initiative,
+        is_treated,
+        months,
+        stratum,
+        case when coalesce(early_spend, 0) <= 0 then 0 when early_spend <= median_early_spend then 1 else 2 end as spend_group,
+        case
+            when not is_aimed_at_detractors then null
+            when last_nps <= 6 then 'detractor'
+            when last_nps >= 9 then 'promoter'
+            when last_nps is not null then 'passive'
+            else 'none'
         end as score_band,
-    from known
-    inner join pairs on pairs.initiative = known.initiative
-    where not pairs.leaves or pairs.is_treated and known.is_contaminated
+        net_value,
+        net_value_raw,
+        changes,
+    from kept
 ),
 sums as (
     select
@@ -174,38 +112,30 @@ sums as (
         list_products(net_value, months) as net_value,
         list_products(net_value_raw, months) as net_value_raw,
         list_products(changes, 10) as changes,
-    from kept
+    from strata
     group by initiative, stratum, spend_group, score_band, is_treated
-),
-assigned as (
-    select
-        initiative,
-        count(*) filter (where arm = 'treated') as treated_in_all,
-        count(*) filter (where arm = 'holdout') as held_out_in_all,
-    from windows.participant
-    group by initiative
 )
 select
     '(all)' as segment,
-    initiative.initiative,
-    coalesce(initiative.target_segment, initiative.target_channel, initiative.target_touchpoint) is null as is_listed,
-    coalesce(initiative.target_channel, initiative.target_touchpoint) is null as is_known,
-    initiative.randomised,
-    initiative.holdout_share,
-    initiative.expected_net_value,
-    initiative.start_month - initiative.pre_from as months_before,
-    initiative.post_from - initiative.start_month as months_between,
-    initiative.post_to - initiative.post_from + 1 as months_after,
-    initiative.early_from is not null as has_early_months,
-    initiative.has_cost,
-    initiative.cost,
-    initiative.cost_before,
-    initiative.cost_by_month,
-    coalesce(assigned.treated_in_all, 0) as treated_in_all,
-    coalesce(assigned.held_out_in_all, 0) as held_out_in_all,
-    coalesce(known.treated_eligible, 0) as treated_eligible,
-    coalesce(known.treated_leaving, 0) as treated_leaving,
-    coalesce(known.is_contaminated, false) as is_contaminated,
+    comparison.initiative,
+    coalesce(comparison.target_segment, comparison.target_channel, comparison.target_touchpoint) is null as is_listed,
+    coalesce(comparison.target_channel, comparison.target_touchpoint) is null as is_known,
+    comparison.randomised,
+    comparison.holdout_share,
+    comparison.expected_net_value,
+    comparison.start_month - comparison.pre_from as months_before,
+    comparison.post_from - comparison.start_month as months_between,
+    comparison.post_to - comparison.post_from + 1 as months_after,
+    comparison.early_from is not null as has_early_months,
+    comparison.has_cost,
+    comparison.cost,
+    comparison.cost_before,
+    comparison.cost_by_month,
+    comparison.treated_in_all,
+    comparison.held_out_in_all,
+    comparison.treated_eligible,
+    comparison.treated_leaving,
+    comparison.is_contaminated,
     sums.stratum,
     sums.spend_group,
     sums.score_band,
@@ -215,8 +145,6 @@ select
     sums.net_value,
     sums.net_value_raw,
     sums.changes,
-from windows.initiative as initiative
-left join assigned on assigned.initiative = initiative.initiative
-left join known on known.initiative = initiative.initiative
-left join sums on sums.initiative = initiative.initiative
-order by initiative.initiative, sums.stratum, sums.spend_group, sums.score_band, sums.is_treated
+from windows.comparison as comparison
+left join sums on sums.initiative = comparison.initiative
+order by comparison.initiative, sums.stratum, sums.spend_group, sums.score_band, sums.is_treated

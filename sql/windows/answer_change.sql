@@ -9,38 +9,31 @@ with caps as (
     from windows.cap
     where outcome = 'revenue'
 ),
-months as (
-    select
-        customer_id,
-        month - $history_from as place,
-        greatest(least(revenue, (select revenue from caps)), -(select revenue from caps)) as revenue,
-        cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
-        cast(csat_sum as double) / nullif(csat_responses, 0) as csat,
-        cast(ces_sum as double) / nullif(ces_responses, 0) as ces,
-    from facts.customer_history
-    where month between $history_from and $as_of and customer_id is not null
+places as (
+    select monthly_series(place, place) as places
+    from (select unnest(range(0, $as_of - $history_from + 1)) as place) as months
 ),
 series as (
     select
-        customer_id,
-        monthly_series(place, place) as places,
-        monthly_series(place, revenue) as revenue,
-        monthly_series(place, nps) as nps,
-        monthly_series(place, csat) as csat,
-        monthly_series(place, ces) as ces,
-    from months
-    group by customer_id
+        months.customer_id,
+        customer.segment,
+        (select places from places) as places,
+        series_capped(months.revenue, -(select revenue from caps), (select revenue from caps)) as revenue,
+        months.nps,
+        months.csat,
+        months.ces,
+    from windows.customer as customer
+    inner join windows.customer_series as months on months.customer_id = customer.customer_id
 ),
 scored as (
     select
-        series.customer_id,
-        customer.segment,
-        series.places,
-        series.revenue,
+        customer_id,
+        segment,
+        places,
+        revenue,
         unnest(['ces', 'csat', 'nps']) as score,
-        unnest([series.ces, series.csat, series.nps]) as answers,
-    from windows.customer as customer
-    inner join series on series.customer_id = customer.customer_id
+        unnest([ces, csat, nps]) as answers,
+    from series
 ),
 changes as (
     select

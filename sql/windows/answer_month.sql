@@ -10,39 +10,20 @@ with caps as (
         coalesce(max(cap) filter (where outcome = 'service_cost'), 0) as service_cost,
     from windows.cap
 ),
-months as (
-    select
-        customer_id,
-        month - $history_from as place,
-        greatest(least(revenue, (select revenue from caps)), -(select revenue from caps)) as revenue,
-        least(service_cost, (select service_cost from caps)) as service_cost,
-        positive_lines,
-        cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
-        cast(csat_sum as double) / nullif(csat_responses, 0) as csat,
-        cast(ces_sum as double) / nullif(ces_responses, 0) as ces,
-    from facts.customer_history
-    where month between $history_from and $as_of and customer_id is not null
-),
-series as (
-    select
-        customer_id,
-        monthly_series(place, revenue) as revenue,
-        monthly_series(place, service_cost) as service_cost,
-        monthly_series(place, positive_lines) as order_lines,
-        monthly_series(place, nps) as nps,
-        monthly_series(place, csat) as csat,
-        monthly_series(place, ces) as ces,
-    from months
-    group by customer_id
-),
 eligible as (
     select
-        series.*,
+        series.customer_id,
         customer.segment,
         customer.acquired_month,
         greatest(6, customer.acquired_month + 6 - $history_from) as place,
+        series_capped(series.revenue, -(select revenue from caps), (select revenue from caps)) as revenue,
+        series_capped(series.service_cost, null, (select service_cost from caps)) as service_cost,
+        series.active,
+        series.nps,
+        series.csat,
+        series.ces,
     from windows.customer as customer
-    inner join series on series.customer_id = customer.customer_id
+    inner join windows.customer_series as series on series.customer_id = customer.customer_id
     where customer.acquired_month is not null
 ),
 around as (
@@ -68,7 +49,7 @@ around as (
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 5, 5)) as revenue_5,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 6, 6)) as revenue_6,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 1, 6)) as revenue_6m,
-        unnest(moving_sums(order_lines, 6, $as_of - $history_from - 6, 1, 6)) as order_lines_6m,
+        unnest(moving_sums(active, 6, $as_of - $history_from - 6, 1, 6)) as active_6m,
         unnest(moving_sums(service_cost, 6, $as_of - $history_from - 6, 1, 6)) as service_cost_6m,
     from eligible
 )
@@ -93,7 +74,7 @@ select
     revenue_5,
     revenue_6,
     cast(cast(revenue_6m as decimal(30, 4)) as double) / 6 as revenue_6m,
-    case when order_lines_6m > 0 then 1.0 else 0.0 end as active_6m,
+    case when active_6m > 0 then 1.0 else 0.0 end as active_6m,
     cast(cast(service_cost_6m as decimal(30, 4)) as double) / 6 as service_cost_6m,
 from around
 where month >= first_month and coalesce(nps, csat, ces) is not null

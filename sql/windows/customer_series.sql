@@ -1,5 +1,6 @@
--- What each customer did month by month: lists by month from the first of history on, null where a month has no row. Points are promoters
--- less detractors among the answers to the NPS question, money is as it is. Without a programme there is nobody here, as only they ask for it. Months of a customer come one after the other, so nothing but customers is
+-- What each customer did month by month: lists by month from the first of history to the reported one, of the customers who did
+-- anything. Money, months with an order (1) and answers to the NPS question are 0 in a month without a row; points are promoters less
+-- detractors among these answers. Scores are means of the month, null without an answer. Months of a customer come one after the other, so nothing is
 -- sorted.
 -- grain: customer_id
 with months as (
@@ -10,13 +11,13 @@ with months as (
         margin,
         service_cost,
         case when positive_lines > 0 then 1 else 0 end as active,
-        nullif(nps_responses, 0) as nps_responses,
-        case when nps_responses > 0 then nps_promoters - nps_detractors end as nps_points,
+        nps_responses,
+        nps_promoters - nps_detractors as nps_points,
         cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
+        cast(csat_sum as double) / nullif(csat_responses, 0) as csat,
+        cast(ces_sum as double) / nullif(ces_responses, 0) as ces,
     from facts.customer_history
-    where
-        month between $history_from and $as_of and customer_id is not null
-        and (select count(*) from windows.initiative) > 0
+    where month between $history_from and $as_of and customer_id is not null
 ),
 series as (
     select
@@ -28,21 +29,21 @@ series as (
         monthly_series(place, nps_responses) as nps_responses,
         monthly_series(place, nps_points) as nps_points,
         monthly_series(place, nps) as nps,
+        monthly_series(place, csat) as csat,
+        monthly_series(place, ces) as ces,
     from months
     group by customer_id
 )
 select
-    customer.customer_id,
-    customer.segment,
-    customer.acquired_month,
-    series.revenue,
-    series.margin,
-    series.service_cost,
-    series.active,
-    series.nps_responses,
-    series.nps_points,
-    series.nps,
-from windows.customer as customer
-left join series on series.customer_id = customer.customer_id
-where customer.customer_id is not null and (select count(*) from windows.initiative) > 0
+    customer_id,
+    moving_sums(revenue, 0, $as_of - $history_from, 0, 0) as revenue,
+    moving_sums(margin, 0, $as_of - $history_from, 0, 0) as margin,
+    moving_sums(service_cost, 0, $as_of - $history_from, 0, 0) as service_cost,
+    moving_sums(active, 0, $as_of - $history_from, 0, 0) as active,
+    moving_sums(nps_responses, 0, $as_of - $history_from, 0, 0) as nps_responses,
+    moving_sums(nps_points, 0, $as_of - $history_from, 0, 0) as nps_points,
+    nps,
+    csat,
+    ces,
+from series
 order by customer_id

@@ -12,37 +12,21 @@ with caps as (
         coalesce(max(cap) filter (where outcome = 'service_cost'), 0) as service_cost,
     from windows.cap
 ),
-months as (
-    select
-        customer_id,
-        month - $history_from as place,
-        cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
-        positive_lines,
-        greatest(least(revenue, (select revenue from caps)), -(select revenue from caps)) as revenue,
-        greatest(least(margin, (select margin from caps)), -(select margin from caps))
-        - least(service_cost, (select service_cost from caps)) as net_value,
-        margin - service_cost as net_value_raw,
-    from facts.customer_history
-    where month between $history_from and $as_of and customer_id is not null
-),
-series as (
-    select
-        customer_id,
-        monthly_series(place, nps) as nps,
-        monthly_series(place, positive_lines) as order_lines,
-        monthly_series(place, revenue) as revenue,
-        monthly_series(place, net_value) as net_value,
-        monthly_series(place, net_value_raw) as net_value_raw,
-    from months
-    group by customer_id
-),
 answers as (
     select
-        series.*,
+        series.customer_id,
         customer.segment,
+        series.nps,
+        series.active,
+        series_capped(series.revenue, -caps.revenue, caps.revenue) as revenue,
+        series_difference(
+            series_capped(series.margin, -caps.margin, caps.margin), series_capped(series.service_cost, null, caps.service_cost)
+        ) as net_value,
+        series_difference(series.margin, series.service_cost) as net_value_raw,
         series_first(series.nps, greatest(3, customer.acquired_month + 3 - $history_from)) as place,
-    from windows.customer as customer
-    inner join series on series.customer_id = customer.customer_id
+    from caps
+    cross join windows.customer as customer
+    inner join windows.customer_series as series on series.customer_id = customer.customer_id
     where customer.acquired_month is not null
 ),
 followed as (
@@ -51,10 +35,10 @@ followed as (
         segment,
         place,
         nps[place + 1] as nps,
-        cast(moving_sums(revenue, place - 3, place - 3, 0, 2)[1] as decimal(30, 4)) as spend_before,
+        round(series_total(revenue, place - 3, place - 1), 4) as spend_before,
         moving_sums(net_value, place + 1, place + 12, 0, 0) as net_value,
         moving_sums(net_value_raw, place + 1, place + 12, 0, 0) as net_value_raw,
-        series_gap(order_lines, place + 1, $inactivity_months) - place as silent_after,
+        series_gap(active, place + 1, $inactivity_months) - place as silent_after,
     from answers
     where place < $as_of - $history_from
 )

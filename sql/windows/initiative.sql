@@ -2,8 +2,7 @@
 -- to its end, twelve at most: the month of a start that is not on the first is left out, and paid for. Before it are the six months before the start, or as
 -- many as history has; customers are compared with those who spent alike in the six months before these, where there are
 -- three of them (early_from is null where there are not). A programme costs its monthly amount for the days that it ran, its last day
--- too, up to the last month that is measured, and its one-off amount before the first. Place is the programme's in lists by programme;
--- overlapping says by place which others were on while it was measured, from the first month before it to the last one after.
+-- too, up to the last month that is measured, and its one-off amount before the first. Place is the programme's in lists by programme.
 -- grain: initiative
 with dated as (
     select
@@ -55,15 +54,6 @@ costs as (
         monthly_series(place, cost) filter (where place >= 0) as cost_by_month,
     from month_costs
     group by initiative
-),
-overlaps as (
-    select measured.initiative, monthly_series(other.place, 1) as overlapping
-    from measured
-    inner join
-        measured as other
-        on other.start_month <= measured.post_to and coalesce(other.end_month, $as_of) >= measured.pre_from
-    where other.initiative <> measured.initiative
-    group by measured.initiative
 )
 select
     measured.initiative,
@@ -76,6 +66,7 @@ select
     measured.targeted_on_score,
     measured.expected_net_value,
     measured.start_month,
+    measured.end_month,
     measured.pre_from,
     measured.post_from,
     measured.post_to,
@@ -87,8 +78,6 @@ select
     coalesce(measured.one_off_cost, 0) + coalesce(costs.running_cost, 0) as cost,
     coalesce(measured.one_off_cost, 0) + coalesce(costs.transition_cost, 0) as cost_before,
     costs.cost_by_month,
-    overlaps.overlapping,
 from measured
 left join costs on costs.initiative = measured.initiative
-left join overlaps on overlaps.initiative = measured.initiative
 order by measured.initiative

@@ -633,8 +633,12 @@ def own_functions(engine):
         sides = [list(zip(*side)) for side in (one, other)]
         return [math.fsum(a * b for a, b in zip(left, right)) for left in sides[0] for right in sides[1]]
 
-    def capped(values, cap):
-        return [None if value is None else max(min(value, cap), -cap) for value in values]
+    def total(values, begin, end):
+        return None if begin is None or end is None else moving_sums(values or [], 0, 0, begin, end)[0]
+
+    def capped(values, lowest, highest):
+        bounds = (-math.inf if lowest is None else lowest, math.inf if highest is None else highest)
+        return values and [None if value is None else max(min(value, bounds[1]), bounds[0]) for value in values]
 
     def difference(one, other):
         return [(a or 0.0) - (b or 0.0) for a, b in zip_longest(one or [], other or [])]
@@ -663,14 +667,15 @@ def own_functions(engine):
         ("own_series_sums", series_sums, ["struct(place bigint, value double)[]"], "double[]"),
         ("series_ratio", ratio, ["double[]", "double[]"], "double[]"),
         ("own_pair_sums", pair_sums, ["double[][]", "double[][]", "bigint", "bigint"], "double[]"),
-        ("series_capped", capped, ["double[]", "double"], "double[]"),
+        ("series_total", total, ["double[]", "bigint", "bigint"], "double"),
+        ("series_capped", capped, ["double[]", "double", "double"], "double[]"),
         ("series_difference", difference, ["double[]", "double[]"], "double[]"),
         ("series_last", last, ["double[]", "bigint"], "double"),
         ("own_list_sums", list_sums, ["double[][]", "bigint"], "double[]"),
         ("own_list_products", list_products, ["double[][]", "bigint"], "double[]"),
     ):
         # Others neither give a null nor make something of one.
-        special = name in ("series_first", "series_difference", "series_last")
+        special = name in ("series_first", "series_difference", "series_last", "series_total", "series_capped")
         types = [duckdb.dtype(kind) for kind in takes], duckdb.dtype(gives)
         engine.create_function(name, function, *types, null_handling="special" if special else "default")
     engine.execute("""

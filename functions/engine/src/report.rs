@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::prelude::SessionContext;
@@ -37,6 +38,9 @@ pub(crate) const AT_ONCE: usize = 2;
 /// What the name of facts ends with that come customer by customer and month by month: `facts.customer_history` has the rows of
 /// `facts.customer_month`.
 const HISTORY: &str = "_history";
+
+/// The window whose rows are a customer's whole history.
+const SERIES: &str = "customer_series";
 
 /// Below this many positive customer-months a cap would give away a customer's own total.
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
@@ -200,7 +204,10 @@ async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext,
 
 /// The session that a model runs in: what comes customer by customer stays so in one partition, and nobody need hold and sort it.
 pub(crate) fn in_order(session: &SessionContext, model: &Model) -> Result<SessionContext> {
-    let in_order = model.references()?.iter().any(|table| table.table().ends_with(HISTORY));
+    let is_by_customer = model.grain().first() == Some(&"customer_id");
+    let in_order =
+        |table: &TableReference| table.table().ends_with(HISTORY) || is_by_customer && table.table() == SERIES;
+    let in_order = model.references()?.iter().any(in_order);
     Ok(if in_order { session::in_one_partition(session) } else { session.clone() })
 }
 

@@ -1,6 +1,6 @@
 //! A customer's months as one list: `monthly_series(position, value)` makes it (and `series_sums(position, value)` one of sums, with
-//! `series_ratio(a, b)` of two such), `series_capped(series, cap)` and `series_difference(a, b)` what money for inference is, `moving_sums(series, first, last, from, to)`
-//! adds up the months around each, `series_first(series, from)` finds the next value, `series_last(series, to)` the last one, `series_gap(series, from, length)` the
+//! `series_ratio(a, b)` of two such), `series_capped(series, lowest, highest)` and `series_difference(a, b)` what money for inference is, `moving_sums(series, first, last, from, to)`
+//! adds up the months around each and `series_total(series, from, to)` some of them, `series_first(series, from)` finds the next value, `series_last(series, to)` the last one, `series_gap(series, from, length)` the
 //! next silence, `series_change(series, moments, distance)` what changed from one moment to the next.
 //!
 //! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
@@ -55,9 +55,17 @@ pub(crate) fn series_ratio() -> ScalarUDF {
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Ratio, signature })
 }
 
-/// The function `series_capped(series, cap)`: each element, but none above the cap or below its negative.
+/// The function `series_total(series, from, to)`: the sum of the elements from position `from` to `to`, both counted, added in this
+/// order. What is null or beyond an end is 0, and so is all of a null series.
+pub(crate) fn series_total() -> ScalarUDF {
+    let signature = Signature::any(3, Volatility::Immutable);
+    ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Total, signature })
+}
+
+/// The function `series_capped(series, lowest, highest)`: each element, but none below the lowest or above the highest; null sets no
+/// bound.
 pub(crate) fn series_capped() -> ScalarUDF {
-    let signature = Signature::any(2, Volatility::Immutable);
+    let signature = Signature::any(3, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Capped, signature })
 }
 
@@ -139,6 +147,7 @@ impl ScalarUDFImpl for Numbers {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Sums,
+    Total,
     First,
     Moments,
     Change,
@@ -167,6 +176,7 @@ impl ScalarUDFImpl for SeriesFunction {
     fn name(&self) -> &'static str {
         match self.kind {
             Kind::Sums => "moving_sums",
+            Kind::Total => "series_total",
             Kind::First => "series_first",
             Kind::Moments => "series_moments",
             Kind::Change => "series_change",
@@ -185,17 +195,17 @@ impl ScalarUDFImpl for SeriesFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         // A parameter has no type yet when a model is planned.
         let is_number = |data_type: &DataType| {
-            let fits = if self.kind == Kind::Capped { data_type.is_floating() } else { data_type.is_integer() };
+            let fits = if self.kind == Kind::Capped { data_type.is_numeric() } else { data_type.is_integer() };
             fits || data_type.is_null()
         };
         let series = self.series();
         if types[..series].iter().any(|found| *found != list_type()) || !types[series..].iter().all(is_number) {
-            let numbers = if self.kind == Kind::Capped { "a double" } else { "whole numbers" };
+            let numbers = if self.kind == Kind::Capped { "numbers" } else { "whole numbers" };
             return exec_err!("{} takes {series} series, then {numbers}, not {types:?}", self.name());
         }
         Ok(match self.kind {
             Kind::First | Kind::Gap => DataType::Int64,
-            Kind::Last => DataType::Float64,
+            Kind::Last | Kind::Total => DataType::Float64,
             _ => list_type(),
         })
     }
@@ -211,7 +221,11 @@ impl ScalarUDFImpl for SeriesFunction {
         // The elements of all rows lie in one piece: an array a row would cost more than the sum.
         let (elements, places) = (series.values().as_primitive::<Float64Type>(), series.value_offsets());
         let span = |row: usize| places[row] as usize..places[row + 1] as usize;
-        let amounts = filled(elements);
+        let amounts = if matches!(self.kind, Kind::Sums | Kind::Change | Kind::Gap | Kind::Difference) {
+            filled(elements)
+        } else {
+            elements.values().clone()
+        };
         let of = |row: usize| &amounts[span(row)];
         let rows = 0..series.len();
         Ok(ColumnarValue::Array(match self.kind {
@@ -228,6 +242,20 @@ impl ScalarUDFImpl for SeriesFunction {
                     lengths.push(sums.len() - before);
                 }
                 list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(sums)))
+            }
+            Kind::Total => {
+                let totals = rows.map(|row| {
+                    if numbers.iter().any(|numbers| numbers.is_null(row)) {
+                        return None;
+                    }
+                    let length = if series.is_valid(row) { span(row).len() as i64 } else { 0 };
+                    let first = number(0, row).clamp(0, length);
+                    let last = number(1, row).saturating_add(1).clamp(first, length);
+                    let part = span(row).start + first as usize..span(row).start + last as usize;
+                    let there = part.filter(|place| elements.is_valid(*place));
+                    Some(there.fold(0.0, |sum, place| sum + elements.value(place)))
+                });
+                Arc::new(totals.collect::<Float64Array>())
             }
             Kind::Moments | Kind::Change => {
                 let (holds, places) = (moments.values(), moments.value_offsets());
@@ -261,18 +289,18 @@ impl ScalarUDFImpl for SeriesFunction {
                 list(DataType::Float64, OffsetBuffer::from_lengths(lengths), Arc::new(Float64Array::from(found)))
             }
             Kind::Capped => {
-                let caps = cast(&arrays[1], &DataType::Float64)?;
-                let caps = caps.as_primitive::<Float64Type>();
+                let bounds = [cast(&arrays[1], &DataType::Float64)?, cast(&arrays[2], &DataType::Float64)?];
+                let [lowest, highest] = bounds.each_ref().map(|bounds| bounds.as_primitive::<Float64Type>());
                 let mut capped = elements.values().to_vec();
-                for row in rows.filter(|row| known(*row)) {
-                    let cap = caps.value(row);
-                    capped[span(row)].iter_mut().for_each(|value| *value = value.min(cap).max(-cap));
+                for row in rows {
+                    let bound =
+                        |bounds: &Float64Array, none| if bounds.is_valid(row) { bounds.value(row) } else { none };
+                    let (lowest, highest) = (bound(lowest, f64::NEG_INFINITY), bound(highest, f64::INFINITY));
+                    capped[span(row)].iter_mut().for_each(|value| *value = value.min(highest).max(lowest));
                 }
                 let capped = Float64Array::new(capped.into(), elements.nulls().cloned());
-                // Without a cap there is nothing to say.
-                let known = NullBuffer::union(series.nulls(), caps.nulls());
                 let field = Arc::new(Field::new_list_field(DataType::Float64, true));
-                Arc::new(ListArray::new(field, series.offsets().clone(), Arc::new(capped), known))
+                Arc::new(ListArray::new(field, series.offsets().clone(), Arc::new(capped), series.nulls().cloned()))
             }
             Kind::Difference => {
                 let (less, places) = (filled(moments.values().as_primitive()), moments.value_offsets());
@@ -624,6 +652,7 @@ mod tests {
             series_gap(),
             series_last(),
             series_moments(),
+            series_total(),
         ];
         for function in functions {
             session.register_udf(function);
@@ -676,19 +705,20 @@ mod tests {
 
     #[tokio::test]
     async fn series_are_capped_and_taken_from_each_other() {
-        let sql = "select series_capped(a, cap) as capped, series_difference(a, b) as less, series_difference(b, a) as more,
-                series_last(a, 1) as early, series_last(a, 9) as late, series_last(a, -1) as never
+        let sql = "select series_capped(a, -cap, cap) as capped, series_capped(a, null, cap) as highest, series_difference(a, b) as less, series_difference(b, a) as more,
+                series_last(a, 1) as early, series_last(a, 9) as late, series_last(a, -1) as never, series_total(a, 1, 9) as after,
+                series_total(a, -3, 0) as until, series_total(a, 3, 2) as none, series_total(a, null, 2) as unknown
             from (values ([1.0, null, 4.0, -8.0], [2.0], 3.0), (null, [2.0], 3.0), ([5.0], null, null)) as lists (a, b, cap)";
         let found = session(1).sql(sql).await.unwrap().collect().await.unwrap();
         assert_batches_eq!(
             [
-                "+--------------------+------------------------+-----------------------+-------+------+-------+",
-                "| capped             | less                   | more                  | early | late | never |",
-                "+--------------------+------------------------+-----------------------+-------+------+-------+",
-                "| [1.0, , 3.0, -3.0] | [-1.0, 0.0, 4.0, -8.0] | [1.0, 0.0, -4.0, 8.0] | 1.0   | -8.0 |       |",
-                "|                    | [-2.0]                 | [2.0]                 |       |      |       |",
-                "|                    | [5.0]                  | [-5.0]                | 5.0   | 5.0  |       |",
-                "+--------------------+------------------------+-----------------------+-------+------+-------+",
+                "+--------------------+--------------------+------------------------+-----------------------+-------+------+-------+-------+-------+------+---------+",
+                "| capped             | highest            | less                   | more                  | early | late | never | after | until | none | unknown |",
+                "+--------------------+--------------------+------------------------+-----------------------+-------+------+-------+-------+-------+------+---------+",
+                "| [1.0, , 3.0, -3.0] | [1.0, , 3.0, -8.0] | [-1.0, 0.0, 4.0, -8.0] | [1.0, 0.0, -4.0, 8.0] | 1.0   | -8.0 |       | -4.0  | 1.0   | 0.0  |         |",
+                "|                    |                    | [-2.0]                 | [2.0]                 |       |      |       | 0.0   | 0.0   | 0.0  |         |",
+                "| [5.0]              | [5.0]              | [5.0]                  | [-5.0]                | 5.0   | 5.0  |       | 0.0   | 5.0   | 0.0  |         |",
+                "+--------------------+--------------------+------------------------+-----------------------+-------+------+-------+-------+-------+------+---------+",
             ],
             &found
         );

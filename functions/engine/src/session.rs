@@ -31,7 +31,7 @@ use crate::object::InputObject;
 use crate::pair_sums::{list_products, list_sums, pair_sums};
 use crate::series::{
     monthly_series, moving_sums, numbers, series_capped, series_change, series_difference, series_first, series_gap,
-    series_last, series_moments, series_ratio, series_sums,
+    series_last, series_moments, series_ratio, series_sums, series_total,
 };
 
 /// The memory pool and the spill files that all queries of a process share.
@@ -87,6 +87,7 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         series_last(),
         series_moments(),
         series_ratio(),
+        series_total(),
     ];
     for function in functions {
         session.register_udf(function);

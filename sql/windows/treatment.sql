@@ -1,0 +1,51 @@
+-- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out, and those for the whole
+-- segment, each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began in it, and those that ended in the one
+-- before, with all earlier ones in the first. Without a programme there is nobody here, as only they ask for it.
+-- grain: customer_id
+with participants as (
+    select
+        assignments.customer_id,
+        initiative.place,
+        assignments.arm,
+        initiative.start_month,
+        initiative.end_month,
+    from windows.initiative as initiative
+    inner join staging.assignments as assignments on assignments.initiative = initiative.initiative
+    where coalesce(initiative.target_segment, initiative.target_channel, initiative.target_touchpoint) is null
+    union all
+    select
+        customer.customer_id,
+        initiative.place,
+        'treated' as arm,
+        initiative.start_month,
+        initiative.end_month,
+    from windows.initiative as initiative
+    inner join windows.customer as customer on customer.segment = initiative.target_segment
+),
+lists as (
+    select
+        customer_id,
+        array_sort(array_agg(place) filter (where arm = 'treated')) as treated,
+        array_sort(array_agg(place) filter (where arm = 'holdout')) as held_out,
+        series_sums(case when arm = 'treated' then greatest(start_month - $history_from, 0) end, 1) as begun,
+        series_sums(
+            case
+                when arm = 'treated' and end_month < $as_of then greatest(end_month + 1 - $history_from, 0)
+            end,
+            1
+        ) as ended,
+    from participants
+    group by customer_id
+)
+select
+    customer.customer_id,
+    customer.segment,
+    customer.acquired_month,
+    lists.treated,
+    lists.held_out,
+    lists.begun,
+    lists.ended,
+from lists
+right join windows.customer as customer on customer.customer_id = lists.customer_id
+where customer.customer_id is not null and (select count(*) from windows.initiative) > 0
+order by customer_id
