@@ -117,6 +117,44 @@ async fn a_planted_effect_is_found_and_priced() {
 }
 
 #[tokio::test]
+async fn those_who_start_later_are_measured_from_their_own_start() {
+    // Three waves, two months apart; who is treated buys for 10.00 more from the own start on: 0.8 × 10.00 × margin 0.35.
+    let start = |customer: usize| 12 + 2 * (customer / 80) as i32;
+    let lake =
+        company(0..24, |customer, month| if customer < 240 && month >= start(customer) { 1_000 } else { 0 }).await;
+    let waves = (0..240).map(|customer| match start(customer) {
+        12 => format!("waves,c{customer:03},treated,\n"),
+        month => format!("waves,c{customer:03},treated,2024-{:02}-01\n", month - 11),
+    });
+    lake.put("initiatives.csv", format!("{HEADER}waves,2024-01-01,2024-08-31,100,,,,,,,\n")).await;
+    let assignments: String = waves.collect();
+    lake.put("assignments.csv", format!("initiative,customer_id,arm,starts_on\n{assignments}")).await;
+    let summary = summary(&lake, "2024-12").await;
+    let rows = rows(&summary);
+    let effect = find(&rows, "waves", "did_net_value", "staggered");
+    assert!((number(effect, "value") - 2.8).abs() < 3.0 * number(effect, "se"), "{effect}");
+    assert!(number(effect, "lo") > 2.0 && number(effect, "hi") < 3.6, "{effect}");
+    // Counted from the programme's own start, months without an effect are among those after it: 1/8 and 2/8 of two waves, of three.
+    let diluted = number(find(&rows, "waves", "did_net_value", "stratified"), "value") / number(effect, "value");
+    assert!((0.68..0.82).contains(&diluted), "{diluted}");
+    let by_lag = |lag: i64| {
+        let is_it = |row: &&Value| {
+            row["metric"] == "event_study" && row["method"] == "staggered" && row["lag"] == Value::from(lag)
+        };
+        rows.iter().find(is_it)
+    };
+    for (lags, least, most) in [(-10..=-2, -1.5, 1.5), (0..=7, 1.3, 4.3)] {
+        for lag in lags {
+            let found = number(by_lag(lag).unwrap_or_else(|| panic!("no lag {lag}")), "value");
+            assert!((least..most).contains(&found), "{lag}: {found}");
+        }
+    }
+    for lag in [-11, -1, 8] {
+        assert!(by_lag(lag).is_none(), "nobody has a month {lag} after the start");
+    }
+}
+
+#[tokio::test]
 async fn a_finished_programme_keeps_its_figures_whatever_comes_later() {
     let raised = |customer: usize, month: i32| {
         let treated = if customer < 220 && (12..18).contains(&month) { 700 } else { 0 };
@@ -297,6 +335,11 @@ async fn of_programmes_that_do_nothing_one_in_twenty_seems_to() {
     assert_eq!(discovered.filter(|row| number(row, "q") < 0.05).count(), 0, "false discoveries");
 }
 
+async fn refusal(lake: &Lake) -> String {
+    let now = instant("2023-04-20T12:00:00Z");
+    lake.open(CONFIG).await.unwrap().run(None, now, &|_| {}).await.unwrap_err().to_string()
+}
+
 #[tokio::test]
 async fn programmes_that_contradict_themselves_are_refused() {
     let lake = company(0..3, |_, _| 0).await;
@@ -320,9 +363,15 @@ async fn programmes_that_contradict_themselves_are_refused() {
         ("a,2023-02-01,,1,,,,,,,\na,2023-03-01,,1,,,,,,,\n", "", "repeat a initiative with different content"),
     ] {
         programmes(&lake, initiatives, assignments).await;
-        let now = instant("2023-04-20T12:00:00Z");
-        let error = lake.open(CONFIG).await.unwrap().run(None, now, &|_| {}).await.unwrap_err().to_string();
+        let error = refusal(&lake).await;
         assert!(error.contains(message), "{error} does not say {message}");
         assert!(!error.contains('\n') || error.len() < 400, "{error}");
+    }
+    for own_start in ["2023-01-31", "2023-03-01"] {
+        lake.put("initiatives.csv", format!("{HEADER}a,2023-02-01,2023-02-28,1,,,,,,,\n")).await;
+        let assignment = format!("initiative,customer_id,arm,starts_on\na,c001,treated,{own_start}\n");
+        lake.put("assignments.csv", assignment).await;
+        let error = refusal(&lake).await;
+        assert!(error.contains("assignments: `a` lists a customer with whom it starts before itself"), "{error}");
     }
 }

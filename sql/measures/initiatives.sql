@@ -4,10 +4,11 @@
 -- unless the programme is contaminated. Of a programme that was drawn by lot the arms are as drawn. Strata are
 -- segments, without the one that the programme is for, × capped revenue in the months before those (early_from): nothing, up to the median
 -- of those who spent, more; and of a programme aimed at detractors × the band of the last month with an answer before the start.
+-- Treated customers are also told apart by the months between the programme's start and their own (started_after).
 -- Money is capped by windows.cap_until. `net_value` is margin less service cost by month, `changes` are sums before and after the start:
 -- revenue (places 1 and 2), service cost (3, 4), months with an order (5, and of the last three 6), answers to the NPS question and their points before (7, 8) and
--- after (9, 10).
--- grain: initiative, stratum, spend_group, score_band, is_treated
+-- after (9, 10). Scores (last_scores, and with the first ones from the start on `retest`) tell how much a score of before comes back by itself.
+-- grain: initiative, stratum, spend_group, score_band, is_treated, started_after
 with customers as (
     select
         treatment.*,
@@ -33,6 +34,11 @@ arms as (
         coalesce(array_has(customers.held_out, comparison.place), false) as is_held_out,
         series_total(customers.begun, 0, comparison.post_to - $history_from)
         - series_total(customers.ended, 0, comparison.pre_from - $history_from) as programmes,
+        cast(
+            greatest(series_total(customers.own_starts, comparison.place, comparison.place), comparison.start_month)
+            - comparison.start_month as int
+        ) as started_after,
+        series_first(customers.nps, comparison.start_month - $history_from) as next_nps_place,
         series_capped(customers.revenue, -comparison.revenue_cap, comparison.revenue_cap) as revenue,
         series_capped(customers.service_cost, null, comparison.service_cost_cap) as service_cost,
         moving_sums(customers.margin, comparison.pre_from - $history_from, comparison.post_to - $history_from, 0, 0)
@@ -47,6 +53,7 @@ kept as (
     select
         initiative,
         is_treated,
+        case when is_treated then started_after end as started_after,
         post_to - pre_from + 1 as months,
         case when target_segment is null then segment end as stratum,
         early_from,
@@ -57,6 +64,7 @@ kept as (
         end as early_spend,
         is_aimed_at_detractors,
         series_last(nps, start_month - 1 - $history_from) as last_nps,
+        case when next_nps_place <= post_to - $history_from then nps[next_nps_place + 1] end as next_nps,
         series_difference(
             series_capped(margin, -margin_cap, margin_cap), series_capped(service_cost_raw, null, service_cost_cap)
         ) as net_value,
@@ -85,6 +93,9 @@ strata as (
     select
         initiative,
         is_treated,
+        started_after,
+        last_nps,
+        next_nps,
         months,
         stratum,
         case when coalesce(early_spend, 0) <= 0 then 0 when early_spend <= median_early_spend then 1 else 2 end as spend_group,
@@ -107,13 +118,17 @@ sums as (
         spend_group,
         score_band,
         is_treated,
+        started_after,
         count(*) as customers,
         count(*) filter (where changes[7] + changes[9] > 0) as answering_customers,
         list_products(net_value, months) as net_value,
         list_products(net_value_raw, months) as net_value_raw,
         list_products(changes, 10) as changes,
+        count(last_nps) as scored_customers,
+        list_sums(numbers(last_nps), 1) filter (where last_nps is not null) as last_scores,
+        list_products(numbers(last_nps, next_nps), 2) filter (where last_nps is not null and next_nps is not null) as retest,
     from strata
-    group by initiative, stratum, spend_group, score_band, is_treated
+    group by initiative, stratum, spend_group, score_band, is_treated, started_after
 )
 select
     '(all)' as segment,
@@ -140,11 +155,15 @@ select
     sums.spend_group,
     sums.score_band,
     sums.is_treated,
+    sums.started_after,
     coalesce(sums.customers, 0) as customers,
     coalesce(sums.answering_customers, 0) as answering_customers,
     sums.net_value,
     sums.net_value_raw,
     sums.changes,
+    coalesce(sums.scored_customers, 0) as scored_customers,
+    sums.last_scores,
+    sums.retest,
 from windows.comparison as comparison
 left join sums on sums.initiative = comparison.initiative
-order by comparison.initiative, sums.stratum, sums.spend_group, sums.score_band, sums.is_treated
+order by comparison.initiative, sums.stratum, sums.spend_group, sums.score_band, sums.is_treated, sums.started_after

@@ -1,6 +1,7 @@
 -- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out, and those for the whole
 -- segment, each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began in it, and those that ended in the one
--- before, with all earlier ones in the first. Without a programme there is nobody here, as only they ask for it.
+-- before, with all earlier ones in the first. `own_starts` is a list by programme of the months in which a programme began with the customer,
+-- where assignments say so. Without a programme there is nobody here, as only they ask for it.
 -- grain: customer_id
 with participants as (
     select
@@ -9,6 +10,8 @@ with participants as (
         assignments.arm,
         initiative.start_month,
         initiative.end_month,
+        cast(date_part('year', assignments.starts_on) * 12 + date_part('month', assignments.starts_on) - 1 as int)
+            as own_start_month,
     from windows.initiative as initiative
     inner join staging.assignments as assignments on assignments.initiative = initiative.initiative
     where coalesce(initiative.target_segment, initiative.target_channel, initiative.target_touchpoint) is null
@@ -19,6 +22,7 @@ with participants as (
         'treated' as arm,
         initiative.start_month,
         initiative.end_month,
+        null as own_start_month,
     from windows.initiative as initiative
     inner join windows.customer as customer on customer.segment = initiative.target_segment
 ),
@@ -34,6 +38,7 @@ lists as (
             end,
             1
         ) as ended,
+        monthly_series(case when arm = 'treated' then place end, own_start_month) as own_starts,
     from participants
     group by customer_id
 )
@@ -45,6 +50,7 @@ select
     lists.held_out,
     lists.begun,
     lists.ended,
+    lists.own_starts,
 from lists
 right join windows.customer as customer on customer.customer_id = lists.customer_id
 where customer.customer_id is not null and (select count(*) from windows.initiative) > 0

@@ -48,6 +48,8 @@ EFFECTS = [
     ("treated_share_kept measured_share initiative_value initiative_value_raw initiative_net initiative_net_raw roi roi_raw npv "
      "npv_raw roi_confidence breakeven_effect mde80 payback_month cost_per_retained_customer", "stratified", ""),
 ]
+IN_WAVES = [("did_net_value did_net_value_raw", "staggered", "net_value")]      # of customers who start in different months
+OF_LISTED = [("expected_regression_to_mean", "test_retest", "nps")]             # of customers whom somebody selected
 
 
 def read(feed, columns, time=None):
@@ -619,6 +621,11 @@ def of_programmes(put, begun, assignments, cells, orders, answers, segments, sin
         its = its[its.customer_id.isin(since.index)]                # 12.6: who exists nowhere is left out
         one.treated = {*(its.customer_id[its.arm == "treated"] if segment is None else segments.index[segments == segment])}
         one.held_out = {*its.customer_id[its.arm == "holdout"]}
+        one.selected = segment is None and not one.given("randomised", False) and len(its) > 0
+        day = pd.to_datetime(its.starts_on)
+        began = (day.dt.year * 12 + day.dt.month - 1).fillna(one.start).astype(int).set_axis(its.customer_id)
+        one.began = began[began.index.isin(one.treated)] if segment is None else began[:0]
+        one.in_waves = bool((one.began != one.start).any())
         one.eligible = since.index[since < one.before.start]
     headline = {}
     for one in begun:
@@ -711,7 +718,7 @@ def of_programme(write, one, cells, orders, answers):
         write("sample_ratio", "chi_squared", found)
     if not one.after or min(arms) < 2:
         status = dict(status="insufficient_n" if one.after else "insufficient_history")
-        for metrics, method, outcome in EFFECTS:
+        for metrics, method, outcome in EFFECTS + IN_WAVES * one.in_waves + OF_LISTED * one.selected:
             for metric in metrics.split():
                 write(metric, method, status, outcome)
         return None
@@ -752,6 +759,10 @@ def of_programme(write, one, cells, orders, answers):
         write("did_net_value" + suffix, "stratified", effect | grade, "net_value")
     retained = stratified(stays, one)
     write("did_active", "stratified", retained, "active")
+    if one.in_waves:
+        of_waves(write, one, net)
+    if one.selected:
+        write("expected_regression_to_mean", "test_retest", back_to_mean(one, answers), "nps")
     of_money(write, one, net, effects, retained, missing, grade)
     return effects[""]["p"]
 
@@ -762,6 +773,55 @@ def together(leads, one):
     difference, covariance = a.mean(axis=1) - b.mean(axis=1), np.cov(a) / a.shape[1] + np.cov(b) / b.shape[1]
     wald, n = difference @ np.linalg.solve(covariance, difference), len(one.who)
     return dict(value=wald, df=len(leads), p=scipy.stats.f.sf(wald / len(leads), len(leads), n - 1), n=n, customers=n)
+
+
+def of_waves(write, one, net):
+    """6.5: each wave of customers against those who never start or, if these are few, have not started yet."""
+    months = [*range(one.before.start, one.after.stop)]
+    treated, wave = one.arm, pd.Series(one.who).map(one.began).fillna(0).astype(int).to_numpy()
+    arms = {0: ~one.arm} | {g: treated & (wave == g) for g in sorted({*wave[treated].tolist()})}        # 0: never
+    arms = {g: arm for g, arm in arms.items() if g == 0 or arm.sum() >= 2}
+    n = {g: int(arm.sum()) for g, arm in arms.items()}
+    cells = [(g, t) for g in arms if 0 < g < one.after.stop for t in months if t != g - 1]
+
+    def effect(table, cells):
+        y, value, total = table.loc[one.who, months].to_numpy(), 0.0, sum(n[g] for g, _ in cells)
+        weights = {h: np.zeros(len(months)) for h in arms}
+        for g, t in cells:
+            at, ref = months.index(t), months.index(g - 1)
+            others = [h for h in arms if h == 0 or n[0] < 200 and h > max(g, t)]
+            change_of = lambda which: (y[which, at] - y[which, ref]).mean()
+            value += n[g] / total * (change_of(arms[g]) - change_of(np.any([arms[h] for h in others], axis=0)))
+            for h, part in ((g, 1.0), *((h, -n[h] / sum(n[k] for k in others)) for h in others)):
+                weights[h][[at, ref]] += np.array([1, -1]) * part * n[g] / total
+        sums = {h: y[arm] @ weights[h] for h, arm in arms.items()}
+        assert np.isclose(sum(own.mean() for own in sums.values()), value, rtol=1e-9)
+        parts, few = (np.array([of(h) for h in arms]) for of in (lambda h: sums[h].var(ddof=1) / n[h], lambda h: n[h] - 1))
+        df = parts.sum() ** 2 / (parts ** 2 / few).sum()
+        return tested(value, np.sqrt(parts.sum()), df, n[0] + int(treated.sum()))
+
+    for suffix, table in net.items():
+        write("did_net_value" + suffix, "staggered", effect(table, [(g, t) for g, t in cells if t >= g]), "net_value")
+    for lag in sorted({t - g for g, t in cells}):
+        found = effect(net[""], [(g, t) for g, t in cells if t - g == lag])
+        write("event_study", "staggered", found, "net_value", lag=lag)
+
+
+def back_to_mean(one, answers):
+    """6.6: what the last score before the start would change by itself, as those who are not treated answer again."""
+    scores = monthly(answers[answers.customer_id.isin(one.who)]).round(dict(x=4))
+    x = scores[scores.month < one.start].groupby("customer_id").x.last()
+    y = scores[scores.month.between(one.start, one.after[-1])].groupby("customer_id").x.first()
+    treated = x.index.isin(one.treated)
+    pairs = pd.concat([x[~treated], y], axis=1, keys="xy").dropna()
+    if len(pairs) < 4 or not treated.any():
+        return dict(status="insufficient_n")
+    found = correlation(pairs.x, pairs.y)
+    if "status" in found:
+        return found
+    away = x.mean() - x[treated].mean()
+    ends = (None, None) if found["lo"] is None else sorted((1 - found[end]) * away for end in ("lo", "hi"))
+    return dict(value=(1 - found["value"]) * away, lo=ends[0], hi=ends[1], n=len(x), customers=len(x))
 
 
 def of_money(write, one, net, effects, retained, missing, grade):

@@ -32,11 +32,12 @@ INITIATIVES = [
     dict(initiative="goes on", starts_on="2024-11-05", cost_per_month=93.0, one_off_cost=60.5),
     dict(initiative="not yet", starts_on="2025-01-01", cost_per_month=400.0, one_off_cost=800.0),
     # Those that treat somebody (`listed`): one too early for strata of earlier spend, one that is measured on twelve months and
-    # goes on, one before which history is long enough to tell seasons apart.
+    # goes on, one before which history is long enough to tell seasons apart, one whose customers start in different months.
     dict(initiative="first steps", starts_on="2023-06-01", ends_on="2023-07-31"),
     dict(initiative="café first", starts_on="2023-10-16", cost_per_month=61.5, one_off_cost=120.0, target_segment="café"),
     dict(initiative="call back", starts_on="2024-03-18", ends_on="2024-08-31", cost_per_month=95.0, one_off_cost=250.0,
          expected_net_value=1500.0),
+    dict(initiative="in waves", starts_on="2023-08-14", ends_on="2024-09-30", cost_per_month=27.0, one_off_cost=80.0),
     dict(initiative="apology", starts_on="2024-09-10", ends_on="2024-10-20", cost_per_month=31.0),
     dict(initiative="seen again", starts_on="2024-09-01", ends_on="2024-10-31", cost_per_month=40.0, one_off_cost=33.3),
     dict(initiative="drawn by lot", starts_on="2024-11-01", cost_per_month=12.5, one_off_cost=99.0, randomised=True,
@@ -264,8 +265,8 @@ def listed(w):
     others = [name for name in names if segments[name] != "café"]
     some = lambda names, percent: [name for name in names if r.randrange(100) < percent]
 
-    def put(programme, customers, arm="treated"):
-        w.assignments += [(programme, customer, arm) for customer in customers]
+    def put(programme, customers, arm="treated", starts_on=""):
+        w.assignments += [(programme, customer, arm, starts_on) for customer in customers]
 
     put("first steps", some(others, 30))                            # some came after it; it has no cost
     called = some(others, 50) + some(café, 12)
@@ -284,6 +285,11 @@ def listed(w):
     put("drawn by lot", held_out, "holdout")
     put("everybody", names + ["x900"])
     put("not yet", ["c001"])
+    waves = {"": "c004 c044 c068", "2023-08-14": "c102", "2023-08-31": "c096", "2023-11-01": "c003 c032",
+             "2023-11-20": "c050 p08", "2024-02-29": "c094 c119", "2024-05-13": "c085", "2024-09-30": "c079 p04"}
+    for day, wave in waves.items():                                 # one came alone, two after the last month measured
+        put("in waves", wave.split(), starts_on=day)
+    put("in waves", called[:2], starts_on="2023-12-05")             # a wave that leaves
 
 
 def write(name, columns, rows):
@@ -313,7 +319,7 @@ def make_lake():
     initiatives = ",\n".join(json.dumps(programme, ensure_ascii=False) for programme in INITIATIVES)
     (HERE / "lake/initiatives.json").write_text(f"[\n{initiatives}\n]\n", encoding="utf-8")
     assigned = "".join(",".join(row) + "\n" for row in w.assignments)
-    (HERE / "lake/assignments.csv").write_text("initiative,customer_id,arm\n" + assigned, encoding="utf-8")
+    (HERE / "lake/assignments.csv").write_text("initiative,customer_id,arm,starts_on\n" + assigned, encoding="utf-8")
     ledger = "".join(f"{month},{revenue}\n" for month, revenue in LEDGER)
     (HERE / "lake/control_totals.csv").write_text("month,revenue\n" + ledger)
     (HERE / "cxroi.toml").write_text(CONFIG)

@@ -88,8 +88,7 @@ IDENTITY = {"interactions": ["interaction_id"], "sales": ["order_id", "line_id"]
 IDENTITY |= {"initiatives": ["initiative"], "assignments": ["initiative", "customer_id"], "control_totals": ["month"]}
 # What DuckDB does not read as it is: a word that it keeps to itself, and the filter of a macro.
 DIALECT = [
-    (r"\boverlaps\b", '"overlaps"'),
-    (r"(monthly_series|list_sums)\(([^()]+)\) filter \(where ([^()]+)\)", r"\1(\2, \3)"),
+    (r"(monthly_series|list_sums|list_products)\(((?:[^()]|\([^()]*\))+)\) filter \(where ([^()]+)\)", r"\1(\2, \3)"),
 ]
 
 
@@ -248,7 +247,8 @@ def programmes(rng, first, ids, scored):
         starts = date(month // 12, month % 12 + 1, rng.choice([1, 1, last_day, rng.randint(1, last_day)]))
         ends = rng.choice([starts, *[starts + timedelta(rng.randint(0, 400))] * 2, date(2024, rng.randint(1, 12), 1)])
         row = {"initiative": f"é{number}", "starts_on": starts}
-        row["ends_on"] = rng.choice([None, max(starts, ends), max(starts, ends)])
+        ends = rng.choice([None, max(starts, ends), max(starts, ends)])
+        row["ends_on"] = ends
         row["cost_per_month"] = rng.choice([None, 0, rng.randint(1, 9999), rng.randint(1, 10**6) / 100])
         row["one_off_cost"] = rng.choice([None, rng.randint(1, 10**6) / 100])
         targets = {"segment": [*SEGMENTS, "(unknown)", "no one's"], "channel": ["phone", "é"], "touchpoint": ["desk", "web"]}
@@ -264,7 +264,8 @@ def programmes(rng, first, ids, scored):
             chance = treated if kind != "aimed" else 0.9 if last.get(customer, 10) <= 6 else 0.03
             arm = "treated" if rng.random() < chance else "holdout" if rng.random() < held_out else None
             row = {"initiative": f"é{number}", "customer_id": read(customer), "arm": arm}
-            row["starts_on"] = rng.choice([None, starts, starts + timedelta(rng.randint(0, 60))])
+            own_start = starts + timedelta(rng.randint(0, 60))
+            row["starts_on"] = rng.choice([None, starts, min(own_start, ends or own_start)])
             assignments += [row] * rng.choice([1] * 9 + [2]) if arm else []
     assignments += [row | {"arm": None} for row in rng.sample(assignments, len(assignments) // 130)]
     return {"initiatives": initiatives, "assignments": assignments}
@@ -611,7 +612,7 @@ def own_functions(engine):
         return [float(value) for value in sums]
 
     def first(values, begin):
-        return next((place for place in range(max(begin, 0), len(values)) if values[place] is not None), None)
+        return next((place for place in range(max(begin, 0), len(values or [])) if values[place] is not None), None)
 
     def moments(values):
         return [float(place) for place, value in enumerate(values) if value is not None][1:]
@@ -692,8 +693,9 @@ def own_functions(engine):
         create macro list_sums(x, length) as own_list_sums(list(cast(x as double[])), max(length)),
             (x, length, wanted) as
             coalesce(own_list_sums(list(cast(x as double[])) filter (where wanted), max(length)), []);
-        create macro list_products(x, length) as own_list_products(list(cast(x as double[])), max(length));
-        create macro inner_product(one, other) as list_inner_product(one, other);
+        create macro list_products(x, length) as own_list_products(list(cast(x as double[])), max(length)),
+            (x, length, wanted) as
+            coalesce(own_list_products(list(cast(x as double[])) filter (where wanted), max(length)), []);
         create macro array_min(values) as list_min(values);
         create macro array_max(values) as list_max(values)""")
     names = [f"x{at}" for at in range(MOST_NUMBERS)]

@@ -172,6 +172,12 @@ fn contradictions(source: &str) -> &'static [(&'static str, &'static str)] {
                  where coalesce(target_segment, target_channel, target_touchpoint) is not null limit 1",
                 "is for all of a segment, channel or touchpoint, so it lists nobody; take out its target, or these rows",
             ),
+            (
+                "initiatives.initiative as name from staging.initiatives as initiatives
+                 inner join staging.assignments as assignments on assignments.initiative = initiatives.initiative
+                 where assignments.starts_on < initiatives.starts_on or assignments.starts_on > initiatives.ends_on limit 1",
+                "lists a customer with whom it starts before itself, or after its end; correct starts_on in assignments",
+            ),
         ],
         _ => &[],
     }

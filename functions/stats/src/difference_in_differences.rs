@@ -185,6 +185,71 @@ impl Months {
     }
 }
 
+/// Customers who start at different times: those who never do, and those who start with a month of the lists, counted from 0.
+#[derive(Debug, Clone, Default)]
+pub struct Staggered {
+    /// Those who never start.
+    pub never: Arm,
+    /// The others by the month of their start, each month once.
+    pub cohorts: Vec<(usize, Arm)>,
+}
+
+/// Below so many who never start, those who have not started yet are compared with too.
+const NEVER: f64 = 200.0;
+
+impl Staggered {
+    /// The mean effect in the months so long after each customer's start as `wanted` says (0 is the month of the start, −2 two before
+    /// it), a customer and month: the change of a cohort since the month before its start, less that of those who never start.
+    /// Cohorts weigh as their customers, and those of one customer are left out. The weights are taken as fixed, so that the
+    /// variance is exact. B. Callaway, P. H. C. Sant'Anna, *Difference-in-differences with multiple time periods*, Journal of
+    /// Econometrics 225 (2021), without covariates.
+    ///
+    /// # Errors
+    /// [`Undefined::EmptyBase`] if there is no such month, or if fewer than two customers never start.
+    pub fn effect(&self, wanted: impl Fn(i64) -> bool) -> Result<Estimate, Undefined> {
+        if self.never.customers < 2.0 {
+            return Err(Undefined::EmptyBase);
+        }
+        let months = self.never.sums.len();
+        let cohorts: Vec<&(usize, Arm)> = self.cohorts.iter().filter(|(_, arm)| arm.customers >= 2.0).collect();
+        let mut weights = vec![vec![0.0; months]; 1 + cohorts.len()];
+        let mut cells = 0.0;
+        for (own, (start, arm)) in cohorts.iter().enumerate() {
+            let Some(base) = start.checked_sub(1) else { continue };
+            let after = |month: usize| month as i64 - *start as i64;
+            for month in (0..months).filter(|month| *month != base && *start < months && wanted(after(*month))) {
+                let waits = |other: &usize| self.never.customers < NEVER && *other > month.max(*start);
+                let waiting = cohorts.iter().map(|(start, arm)| if waits(start) { arm.customers } else { 0.0 });
+                let others: Vec<f64> = std::iter::once(self.never.customers).chain(waiting).collect();
+                let all: f64 = others.iter().sum();
+                cells += arm.customers;
+                let mut change = |arm: usize, weight: f64| {
+                    weights[arm][month] += weight;
+                    weights[arm][base] -= weight;
+                };
+                change(1 + own, arm.customers);
+                others.iter().enumerate().for_each(|(other, size)| change(other, -arm.customers * size / all));
+            }
+        }
+        if cells <= 0.0 {
+            return Err(Undefined::EmptyBase);
+        }
+        let arms = std::iter::once(&self.never).chain(cohorts.iter().map(|(_, arm)| arm));
+        let (mut value, mut variance, mut by_freedom) = (0.0, 0.0, 0.0);
+        for (arm, weights) in arms.zip(&mut weights) {
+            weights.iter_mut().for_each(|weight| *weight /= cells);
+            value += arm.mean(weights);
+            let part = arm.covariance(weights, weights) / arm.customers;
+            variance += part;
+            by_freedom += part * part / (arm.customers - 1.0);
+        }
+        if variance <= 0.0 {
+            return Ok(Estimate::census(value));
+        }
+        Ok(Estimate::student(value, variance.sqrt(), variance * variance / by_freedom).tested())
+    }
+}
+
 /// Whether the arms went together before the start: Wald's statistic of the differences of all months before the last one
 /// before (`value`, with their number as `df`), and its p-value by F with as many and customers − 1 degrees of freedom.
 ///
@@ -463,6 +528,46 @@ mod tests {
             close(found.value, effect);
             close(found.se.unwrap(), se);
         }
+        // Published are -0.0199, -0.0510, -0.1373 and -0.1008 by years since the start, whose mean is -0.0772, and -0.0400 for all.
+        let [first, second, third] = groups;
+        let staggered = Staggered { never, cohorts: vec![(1, first), (3, second), (4, third)] };
+        for (since, effect, se, df) in [
+            (-3, 0.025021829597554612, 0.01815707613075188, 343.7624190744879),
+            (-2, 0.024458744971171953, 0.014260552124899503, 337.7840207325431),
+            (0, -0.019931816789258483, 0.011861622458470738, 279.1918185092143),
+            (1, -0.05095736706519727, 0.017045299274211882, 90.3294391831651),
+            (2, -0.137258738889404, 0.03724087517397153, 26.522431293961017),
+            (3, -0.10081136308540639, 0.035100423727742344, 27.879853429827065),
+        ] {
+            let found = staggered.effect(|after| after == since).unwrap();
+            close(found.value, effect);
+            close(found.se.unwrap(), se);
+            close(found.df.unwrap(), df);
+        }
+        let all = staggered.effect(|after| after >= 0).unwrap();
+        close(all.value, -0.03995127515517666);
+        close(all.se.unwrap(), 0.011877264212665358);
+        assert_eq!(staggered.effect(|after| after == 4).unwrap_err(), Undefined::EmptyBase);
+    }
+
+    #[test]
+    fn where_few_never_start_those_who_wait_are_compared_with_too() {
+        let never = of_customers(&[&[0.0, 1.0, 3.0], &[2.0, 1.0, 5.0]]);
+        let early = of_customers(&[&[1.0, 9.0, 9.0], &[1.0, 7.0, 8.0]]);
+        let late = of_customers(&[&[0.0, 4.0, 7.0], &[0.0, 2.0, 9.0], &[0.0, 3.0, 5.0]]);
+        let alone = of_customers(&[&[0.0, 0.0, 99.0]]);
+        let staggered =
+            Staggered { never: never.clone(), cohorts: vec![(1, early.clone()), (2, late.clone()), (0, alone)] };
+        // In its first month the early cohort gains 7; of the others three who wait gain 3, and two 0: 9/5. The late one gains 4 in its own, the two 3.
+        let first = staggered.effect(|after| after == 0).unwrap();
+        close(first.value, (2.0 * (7.0 - 1.8) + 3.0 * (4.0 - 3.0)) / 5.0);
+        let early_only = Staggered { never: never.clone(), cohorts: vec![(1, early)] };
+        close(early_only.effect(|after| after == 0).unwrap().value, 7.0);
+        // Those whose start is not seen have no months of their own.
+        let unseen = Staggered { never: never.clone(), cohorts: vec![(3, late.clone())] };
+        assert_eq!(unseen.effect(|_| true).unwrap_err(), Undefined::EmptyBase);
+        let nobody = Staggered { never: of_customers(&[&[0.0, 1.0, 3.0]]), cohorts: vec![(2, late)] };
+        assert_eq!(nobody.effect(|_| true).unwrap_err(), Undefined::EmptyBase);
     }
 
     /// Equal to gbstats 1.2 and to scipy's `ttest_ind` of what is left after θ.

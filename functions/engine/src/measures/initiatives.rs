@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use stats::correlation::PairSums;
 use stats::difference_in_differences::{
-    Arm, Months, Stratum, change_of_answers, confidence_above, cuped, difference, joint_pretrend, minimum_detectable,
-    sample_ratio, treated_kept,
+    Arm, Months, Staggered, Stratum, change_of_answers, confidence_above, cuped, difference, joint_pretrend,
+    minimum_detectable, sample_ratio, treated_kept,
 };
 use stats::regression::benjamini_hochberg;
 use stats::{Estimate, Undefined};
@@ -21,6 +22,9 @@ const BEFORE: u64 = 3;
 const AFTER: u64 = 2;
 /// Of a programme whose value is measured on fewer of those treated, the whole cost stands against part of the value.
 const MEASURED: f64 = 0.8;
+/// Customers with a score, or with two, below which nothing is shown, and those that an interval needs.
+const SCORED: u64 = 50;
+const PAIRS: u64 = 4;
 /// Numbers of a customer before and after the start: the places of the answers among them, and how many they are.
 const ANSWERS: [usize; 4] = [6, 7, 8, 9];
 
@@ -50,6 +54,12 @@ struct Programme<'a> {
     /// By month: net value capped and raw; then before and after.
     strata: [Vec<Stratum>; 3],
     answering: i64,
+    /// By month: net value capped and raw, of those treated by the month of their own start. Empty if that is everybody's.
+    staggered: [Staggered; 2],
+    /// Those who had scored before the start, treated and not: how many, and the sum of their last scores.
+    scored: [(i64, f64); 2],
+    /// The last score before the start and the first from it on, of those not treated.
+    retest: PairSums,
 }
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
@@ -142,7 +152,8 @@ fn p_value(estimate: Option<Estimate>) -> Option<f64> {
 impl<'a> Programme<'a> {
     fn read(scope: &'a Scope, name: &str, sums: &[Sums]) -> Result<Self> {
         let mut strata: BTreeMap<_, [Stratum; 3]> = BTreeMap::new();
-        let mut answering = 0;
+        let mut cohorts: BTreeMap<i64, [Arm; 2]> = BTreeMap::new();
+        let (mut answering, mut scored, mut retest) = (0, [(0, 0.0); 2], [0.0; 6]);
         for row in sums.iter() {
             if row.integer("customers")? == 0 {
                 continue;
@@ -150,14 +161,38 @@ impl<'a> Programme<'a> {
             answering += row.integer("answering_customers")?;
             let key = (row.text("stratum")?, row.integer("spend_group")?, row.text("score_band")?);
             let cell = strata.entry(key).or_default();
-            for (stratum, column) in cell.iter_mut().zip(["net_value", "net_value_raw", "changes"]) {
+            let is_treated = row.integer("is_treated")? == 1;
+            let cohort = is_treated.then_some(row.integer("started_after")?);
+            for (at, column) in ["net_value", "net_value_raw", "changes"].into_iter().enumerate() {
                 let arm = Arm::of(&row.numbers(column)?).map_err(|_| row.unknown(column))?;
-                if row.integer("is_treated")? == 1 { stratum.treated = arm } else { stratum.control = arm }
+                if let (Some(cohort), 0..2) = (cohort, at) {
+                    let cohort = cohorts.entry(cohort).or_default();
+                    cohort[at] = cohort[at].plus(&arm);
+                }
+                let stratum = if is_treated { &mut cell[at].treated } else { &mut cell[at].control };
+                *stratum = stratum.plus(&arm);
+            }
+            let of_arm = &mut scored[usize::from(!is_treated)];
+            of_arm.0 += row.integer("scored_customers")?;
+            of_arm.1 += row.numbers("last_scores")?.iter().sum::<f64>();
+            if !is_treated {
+                retest.iter_mut().zip(row.numbers("retest")?).for_each(|(sum, part)| *sum += part);
             }
         }
+        let [n, x, y, xx, xy, yy] = retest;
         let row = &sums[0];
         let known = [row.integer("months_before")?, row.integer("months_after")?];
         let [before, after] = known.map(|months| usize::try_from(months).unwrap_or(0));
+        if cohorts.keys().all(|cohort| *cohort == 0) {
+            cohorts.clear();
+        }
+        let staggered = [0, 1].map(|at| {
+            let start = |cohort: i64| before + usize::try_from(cohort).unwrap_or(usize::MAX - before);
+            Staggered {
+                never: strata.values().fold(Arm::default(), |all, cell| all.plus(&cell[at].control)),
+                cohorts: cohorts.iter().map(|(cohort, arms)| (start(*cohort), arms[at].clone())).collect(),
+            }
+        });
         Ok(Self {
             scope,
             name: name.to_owned(),
@@ -178,6 +213,9 @@ impl<'a> Programme<'a> {
             expected: row.number_or_null("expected_net_value")?.map(|_| row.money("expected_net_value")).transpose()?,
             strata: [0, 1, 2].map(|at| strata.values().map(|cell| cell[at].clone()).collect()),
             answering,
+            staggered,
+            scored,
+            retest: PairSums { n, sums: [x, y], products: [xx, xy, yy] },
         })
     }
 
@@ -326,6 +364,23 @@ impl<'a> Programme<'a> {
             let row = Row { lag: Some(at as i32 - start as i32), ..row };
             rows.push(finished(row, pooled(&net, &self.months.event(at)))?);
         }
+        if !self.staggered[0].cohorts.is_empty() {
+            for (metric, staggered) in ["did_net_value", "did_net_value_raw"].into_iter().zip(&self.staggered) {
+                let row = effect(metric, money, "staggered", "net_value");
+                rows.push(finished(row, staggered.effect(|after| after >= 0))?);
+            }
+            let months = (start + between + self.months.after) as i64;
+            for lag in (-months..months).filter(|lag| *lag != -1 && status.is_none()) {
+                let row = Row { lag: Some(lag as i32), ..effect("event_study", money, "staggered", "net_value") };
+                // Not every lag has a customer with a month so long after the own start.
+                if let Ok(found) = self.staggered[0].effect(|after| after == lag) {
+                    rows.push(row.statistic(Ok(found), None)?);
+                }
+            }
+        }
+        if self.is_listed && !self.is_randomised {
+            rows.push(self.regression_to_mean(status)?);
+        }
         rows.push(self.answers(&changes, status, grade)?);
         rows.extend(self.money(effects, retained, kept, share_kept, (status, grade, &reasons))?);
         Ok(rows)
@@ -357,6 +412,26 @@ impl<'a> Programme<'a> {
         let row = row.of(responses[0] + responses[1], self.answering);
         let change = change_of_answers(changes, ANSWERS, self.answering as f64);
         row.statistic(change.map(|change| change.scaled(100.0)), self.scope.guard(MEAN))
+    }
+
+    /// How far the scores of those treated would have come back to the mean without any treatment.
+    fn regression_to_mean(&self, status: Option<Status>) -> Result<Row> {
+        let row = self.row("expected_regression_to_mean", "score", "test_retest").score("nps");
+        let row = Row { outcome: Some("nps"), ..row };
+        let [(treated, of_treated), (others, of_others)] = self.scored;
+        let least = |least: u64| self.scope.least(least) as f64;
+        let few = self.retest.n < least(SCORED).max(PAIRS as f64) || (treated as f64) < least(SCORED);
+        if let Some(status) = status.or(few.then_some(Status::InsufficientN)) {
+            return Ok(row.of(None, None).without(status));
+        }
+        let all = treated + others;
+        let distance = (of_treated + of_others) / all as f64 - of_treated / treated as f64;
+        let expected = self.retest.pearson().map(|retest| {
+            let [one, other] = [retest.hi, retest.lo].map(|end| end.map(|end| (1.0 - end) * distance));
+            let (lo, hi) = if distance < 0.0 { (other, one) } else { (one, other) };
+            Estimate { lo, hi, ..Estimate::census((1.0 - retest.value) * distance) }
+        });
+        row.of(all, all).statistic(expected, None)
     }
 
     /// What the effect is worth on those it was measured on, against the cost of the whole programme.
