@@ -1,5 +1,5 @@
--- What each customer answered in a local month, by where: channel, touchpoint and stage of the journey, each null where the
--- answer is about none.
+-- How often each customer was in touch in a local month, and what the customer answered, by where: channel, touchpoint and stage
+-- of the journey, each null where it is not said.
 -- grain: month, customer_id, channel, touchpoint, stage
 select
     month,
@@ -7,6 +7,7 @@ select
     channel,
     touchpoint,
     stage,
+    count(*) as interactions,
     count(nps) as nps_responses,
     coalesce(sum(nps), 0) as nps_sum,
     count(csat) as csat_responses,
@@ -14,6 +15,6 @@ select
     count(ces) as ces_responses,
     coalesce(sum(ces), 0) as ces_sum,
 from staging.interactions
-where customer_id is not null and coalesce(nps, csat, ces) is not null
+where customer_id is not null
 group by month, customer_id, channel, touchpoint, stage
 order by month, customer_id, channel, touchpoint, stage

@@ -25,7 +25,9 @@ of_channels as (
     select answers.*, channels.place as channel_place
     from channels
     right join facts.customer_driver_history as answers on answers.channel = channels.driver
-    where answers.month between $as_of - 11 and $as_of
+    where
+        answers.month between $as_of - 11 and $as_of
+        and answers.nps_responses + answers.csat_responses + answers.ces_responses > 0
 ),
 of_stages as (
     select answers.*, stages.place as stage_place

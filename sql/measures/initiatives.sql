@@ -134,7 +134,6 @@ select
     '(all)' as segment,
     comparison.initiative,
     coalesce(comparison.target_segment, comparison.target_channel, comparison.target_touchpoint) is null as is_listed,
-    coalesce(comparison.target_channel, comparison.target_touchpoint) is null as is_known,
     comparison.randomised,
     comparison.holdout_share,
     comparison.expected_net_value,

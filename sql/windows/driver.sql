@@ -4,17 +4,17 @@
 with answers as (
     select 'channel' as kind, channel as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and channel is not null
+    where month between $as_of - 11 and $as_of and channel is not null and nps_responses + csat_responses + ces_responses > 0
     group by channel
     union all
     select 'stage' as kind, stage as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and stage is not null
+    where month between $as_of - 11 and $as_of and stage is not null and nps_responses + csat_responses + ces_responses > 0
     group by stage
     union all
     select 'touchpoint' as kind, touchpoint as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and touchpoint is not null
+    where month between $as_of - 11 and $as_of and touchpoint is not null and nps_responses + csat_responses + ces_responses > 0
     group by touchpoint
 ),
 ranked as (

@@ -1,5 +1,5 @@
--- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out, and those for the whole
--- segment, each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began in it, and those that ended in the one
+-- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out, those for the whole
+-- segment, and those for a channel or touchpoint where the customer was in touch in the months before the start; each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began in it, and those that ended in the one
 -- before, with all earlier ones in the first. `own_starts` is a list by programme of the months in which a programme began with the customer,
 -- where assignments say so. Without a programme there is nobody here, as only they ask for it.
 -- grain: customer_id
@@ -22,9 +22,24 @@ with participants as (
         'treated' as arm,
         initiative.start_month,
         initiative.end_month,
-        null as own_start_month,
+        cast(null as int) as own_start_month,
     from windows.initiative as initiative
     inner join windows.customer as customer on customer.segment = initiative.target_segment
+    union all
+    select distinct
+        touches.customer_id,
+        initiative.place,
+        'treated' as arm,
+        initiative.start_month,
+        initiative.end_month,
+        cast(null as int) as own_start_month,
+    from windows.initiative as initiative
+    inner join
+        facts.customer_driver_month as touches
+        on
+            touches.month between initiative.pre_from and initiative.start_month - 1
+            and (touches.channel = initiative.target_channel or touches.touchpoint = initiative.target_touchpoint)
+    where initiative.target_channel is not null or initiative.target_touchpoint is not null
 ),
 lists as (
     select

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How long a run takes, beside two engines that make the same facts from the same files.
 
-    run [--customers 500000] [--months 24] [--repeat 3] [--peers duckdb,polars] [--cxroi PATH] [--work DIR]
-        [--json FILE]
+    run [--customers 500000] [--months 24] [--programmes 100] [--repeat 3] [--peers duckdb,polars] [--cxroi PATH]
+        [--work DIR] [--json FILE]
 
 Makes a lake (lake.py; with --work it is kept there and found again). Then `cxroi` and every peer (peers.py) make the
 facts once, and all rows of all tables must be equal, or the benchmark ends with exit code 1. Only then come timings:
@@ -14,6 +14,9 @@ median and the range.
   whole job   `cxroi run` over all months, to the published numbers
   unchanged   the same command again
   new month   `cxroi run` of the next month, when its rows have arrived
+  again       that month again, with a programme that has not begun: all is computed, and no month is read
+  programmes  the same with as many programmes as `--programmes` says: lists of a thousand to twenty thousand customers,
+              one programme in ten drawn by lot, and one in five for a whole segment
 
 `cxroi` does more in its rollup than the peers: it also counts and adds up all rows by what becomes of them, and looks
 whether the facts agree. Its peak memory is that of the whole job.
@@ -23,6 +26,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import statistics
@@ -30,12 +34,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LAST = 2024 * 12 + 11
-NUMBERS = ("customers", "months", "repeat")
+NUMBERS = ("customers", "months", "repeat", "programmes")
 CONFIG = """timezone = "UTC"
 currency = "EUR"
 [lake]
@@ -45,6 +50,11 @@ customers = "lake/customers/"
 [output]
 url = "out/"
 """
+PROGRAMMES = """[lake]
+initiatives = "initiatives.json"
+assignments = "assignments.csv"
+"""
+SEGMENTS = ("consumer", "smb", "enterprise")
 
 
 def measured(*command):
@@ -71,7 +81,7 @@ class Bench:
 
     def __init__(self, arguments, work):
         self.cxroi, self.work, self.threads = arguments.cxroi.resolve(), work, os.cpu_count()
-        self.customers, self.lake = arguments.customers, work / "lake"
+        self.customers, self.lake, self.programmes = arguments.customers, work / "lake", arguments.programmes
         months = range(LAST - arguments.months + 1, LAST + 2)
         self.months = [f"{month // 12}-{month % 12 + 1:02}" for month in months]  # and the new one
 
@@ -106,7 +116,38 @@ class Bench:
         months = self.run_month(folder, self.months[-1])
         if first["read"] != len(self.months) - 1 or unchanged["read"] != 0:
             sys.exit(f"cxroi read {first['read']} months, then {unchanged['read']} in the unchanged run")
-        return {"rollup": first["rollup"], "mb": first["mb"], "whole": first, "unchanged": unchanged, "new": months}
+        (folder / "cxroi.toml").write_text(CONFIG.replace("[lake]\n", PROGRAMMES))
+        self.make_programmes(folder, 0)
+        again = self.run_month(folder, self.months[-1])
+        self.make_programmes(folder, self.programmes)
+        programmes = self.run_month(folder, self.months[-1])
+        if again["read"] + programmes["read"] != 0:
+            sys.exit("cxroi read months again for programmes")
+        runs = {"whole": first, "unchanged": unchanged, "new": months, "again": again, "programmes": programmes}
+        return {"rollup": first["rollup"], "mb": first["mb"], **runs}
+
+    def make_programmes(self, folder, count):
+        """So many programmes, the same ones whenever asked, and one that has not begun."""
+        rng, first = random.Random(5), LAST - len(self.months) + 2
+        found, assignments = [{"initiative": "not begun", "starts_on": "2030-01-01"}], ["initiative,customer_id,arm\n"]
+        day = lambda month, day: str(date(month // 12, month % 12 + 1, day))
+        for number in range(count):
+            start = rng.randint(min(first + 6, LAST), max(first + 6, LAST - 3))
+            end = min(start + rng.randint(2, 14), LAST)
+            programme = {"initiative": f"p{number:03}", "starts_on": day(start, rng.choice([1, 1, 10])), "ends_on": day(end, 28)}
+            programme |= {"cost_per_month": 1000 * rng.randint(1, 9), "one_off_cost": 500}
+            found.append(programme)
+            if number % 5 == 4:
+                programme["target_segment"] = rng.choice(SEGMENTS)
+                continue
+            drawn = number % 10 == 3
+            programme |= {"randomised": True, "holdout_share": 0.1} if drawn else {}
+            listed = rng.sample(range(self.customers), min(rng.choice([1_000, 5_000, 20_000]), self.customers // 10))
+            for place, customer in enumerate(listed):
+                arm = "holdout" if drawn and place % 10 == 0 else "treated"
+                assignments.append(f"{programme['initiative']},c{customer:08d},{arm}\n")
+        (folder / "initiatives.json").write_text(json.dumps(found))
+        (folder / "assignments.csv").write_text("".join(assignments))
 
     def run_month(self, folder, month):
         done = measured(self.cxroi, "run", "--config", folder / "cxroi.toml", "--period", month)
@@ -176,7 +217,8 @@ def show(runs):
     if parts:
         table([["of that, seconds", *names], *parts])
     rows = [["cxroi run", "seconds", "peak MB", "months read", "of the whole job"]]
-    for name, title in (("whole", "whole job"), ("unchanged", "unchanged"), ("new", "new month")):
+    titles = {"whole": "whole job", "unchanged": "unchanged", "new": "new month", "again": "again", "programmes": "programmes"}
+    for name, title in titles.items():
         share = f"{100 * middle(ours, name, 'seconds') / middle(ours, 'whole', 'seconds'):.1f} %"
         cells = [ranged(each(ours, name, "seconds")), f"{middle(ours, name, 'mb'):.0f}"]
         rows.append([title, *cells, str(ours[-1][name]["read"]), share])
@@ -213,6 +255,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=500_000)
     parser.add_argument("--months", type=int, default=24, help="of the whole job; one more arrives later")
+    parser.add_argument("--programmes", type=int, default=100, help="whose return is measured")
     parser.add_argument("--repeat", type=int, default=3, help="timings of each engine")
     parser.add_argument("--cxroi", type=Path, required=True, help="the binary; default: built by `run`")
     parser.add_argument("--work", type=Path, metavar="DIR", help="for lake and outputs, kept; default: a temporary one")
@@ -221,7 +264,7 @@ def main():
     arguments = parser.parse_args()
     known = {"duckdb", "polars"}.issuperset(filter(None, arguments.peers.split(",")))
     if not known or min(vars(arguments)[name] for name in NUMBERS) < 1:
-        parser.error("the peers are duckdb and polars; customers, months and repeat are 1 or more")
+        parser.error("the peers are duckdb and polars; customers, months, programmes and repeat are 1 or more")
     if arguments.work:
         arguments.work.mkdir(parents=True, exist_ok=True)
         return bench(arguments, arguments.work.resolve())

@@ -169,10 +169,10 @@ class Polars:
 
     def customer_driver_month(self):
         scores = ["nps", "csat", "ces"]
-        asked = pl.any_horizontal(pl.col(scores).is_not_null())
-        values = {f"{score}_responses": pl.col(score).count() for score in scores}
+        values = {"interactions": pl.len()}
+        values |= {f"{score}_responses": pl.col(score).count() for score in scores}
         values |= {f"{score}_sum": pl.col(score).sum() for score in scores}
-        rows = self.interactions.filter(pl.col("customer_id").is_not_null(), asked)
+        rows = self.interactions.filter(pl.col("customer_id").is_not_null())
         return rows, ["month", "customer_id", "channel", "touchpoint", "stage"], values
 
     def service_contact(self):

@@ -611,7 +611,7 @@ def kaplan_meier(rows, month):
     return dict(value=value, lo=lo, hi=hi, n=at_risk, customers=len(rows))
 
 
-def of_programmes(put, begun, assignments, cells, orders, answers, segments, since):
+def of_programmes(put, begun, assignments, cells, orders, touches, answers, segments, since):
     """6: what each programme that began changed for its customers, and what that is worth."""
     for one in begun:
         first = one.start + (one.days[0].day > 1)                   # else the month of the start is left out, and paid for
@@ -619,12 +619,16 @@ def of_programmes(put, begun, assignments, cells, orders, answers, segments, sin
         one.early = range(max(2 * one.before.start - one.start, START), one.before.start)
         segment, its = one.given("target_segment"), assignments[assignments.initiative == one.name]
         its = its[its.customer_id.isin(since.index)]                # 12.6: who exists nowhere is left out
-        one.treated = {*(its.customer_id[its.arm == "treated"] if segment is None else segments.index[segments == segment])}
+        place = {name: one.given("target_" + name) for name in ("channel", "touchpoint")}
+        one.whole = segment is not None or any(place.values())
+        there = touches[touches.month.isin(one.before) & np.any([touches[name] == at for name, at in place.items() if at], axis=0)]
+        treated = segments.index[segments == segment] if segment else its.customer_id[its.arm == "treated"]
+        one.treated = {*(there.customer_id if any(place.values()) else treated)}
         one.held_out = {*its.customer_id[its.arm == "holdout"]}
-        one.selected = segment is None and not one.given("randomised", False) and len(its) > 0
+        one.selected = not one.whole and not one.given("randomised", False) and len(its) > 0
         day = pd.to_datetime(its.starts_on)
         began = (day.dt.year * 12 + day.dt.month - 1).fillna(one.start).astype(int).set_axis(its.customer_id)
-        one.began = began[began.index.isin(one.treated)] if segment is None else began[:0]
+        one.began = began[:0] if one.whole else began[began.index.isin(one.treated)]
         one.in_waves = bool((one.began != one.start).any())
         one.eligible = since.index[since < one.before.start]
     headline = {}
@@ -635,7 +639,7 @@ def of_programmes(put, begun, assignments, cells, orders, answers, segments, sin
 
         compare(one, begun, cells["revenue"], answers, segments)
         headline[one.name] = of_programme(write, one, cells, orders, answers)
-        if one.given("target_segment") or len(one.eligible) and one.treated.issuperset(one.eligible):
+        if one.whole or len(one.eligible) and one.treated.issuperset(one.eligible):
             of_series(write, one, cells)
     tests = {name: p for name, p in headline.items() if p is not None}
     for name, q in zip(tests, false_discoveries([*tests.values()])):                # 1.9, F2
@@ -754,7 +758,7 @@ def of_programme(write, one, cells, orders, answers):
     write("did_nps", "cluster", coefficient(regressed(its.score, x, its.customer_id)), "nps")
 
     assert max(arms) < 200                                          # 6.7: for grades A and B they are too small
-    grade = dict(grade="D" if one.contaminated or one.given("target_segment") else "C")
+    grade = dict(grade="D" if one.contaminated or one.whole else "C")
     for suffix, effect in effects.items():
         write("did_net_value" + suffix, "stratified", effect | grade, "net_value")
     retained = stratified(stays, one)
@@ -1007,7 +1011,7 @@ def expect():
                  cost=panel(past, "service_cost", came.index))
     orders = panel(bought.assign(orders=bought.amount > 0), "orders", came.index)
     begun = [one for one in every if one.start <= AS_OF]
-    of_programmes(put_for("(all)"), begun, assignments, cells, orders, answers, segments, came)
+    of_programmes(put_for("(all)"), begun, assignments, cells, orders, named, answers, segments, came)
     assignments = assignments[assignments.initiative.isin([one.name for one in begun])]
     quality["unknown_assignments"] = int((~assignments.customer_id.isin(came.index)).sum())
     for segment in sorted({*segments.dropna(), "(unknown)"}):

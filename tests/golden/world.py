@@ -32,7 +32,9 @@ INITIATIVES = [
     dict(initiative="goes on", starts_on="2024-11-05", cost_per_month=93.0, one_off_cost=60.5),
     dict(initiative="not yet", starts_on="2025-01-01", cost_per_month=400.0, one_off_cost=800.0),
     # Those that treat somebody (`listed`): one too early for strata of earlier spend, one that is measured on twelve months and
-    # goes on, one before which history is long enough to tell seasons apart, one whose customers start in different months.
+    # goes on, one before which history is long enough to tell seasons apart, one whose customers start in different months, one for all who
+    # were on the phone before.
+    dict(initiative="new phones", starts_on="2023-06-01", ends_on="2023-08-31", one_off_cost=75.0, target_channel="phone"),
     dict(initiative="first steps", starts_on="2023-06-01", ends_on="2023-07-31"),
     dict(initiative="café first", starts_on="2023-10-16", cost_per_month=61.5, one_off_cost=120.0, target_segment="café"),
     dict(initiative="call back", starts_on="2024-03-18", ends_on="2024-08-31", cost_per_month=95.0, one_off_cost=250.0,

@@ -17,7 +17,7 @@ use crate::rows::Rows;
 use crate::session;
 
 /// The version of what the facts' columns mean. Raise it when the same SQL would be read differently.
-pub(crate) const FACTS_FORMAT: u32 = 7;
+pub(crate) const FACTS_FORMAT: u32 = 8;
 
 /// How far after the reported month a repeated contact still counts.
 const LOOK_AHEAD: Duration = Duration::days(7);

@@ -33,8 +33,6 @@ struct Programme<'a> {
     scope: &'a Scope,
     name: String,
     is_listed: bool,
-    /// Whether the facts say whom it treats.
-    is_known: bool,
     is_randomised: bool,
     is_contaminated: bool,
     months: Months,
@@ -197,7 +195,6 @@ impl<'a> Programme<'a> {
             scope,
             name: name.to_owned(),
             is_listed: row.integer("is_listed")? == 1,
-            is_known: row.integer("is_known")? == 1,
             is_randomised: row.integer("randomised")? == 1,
             is_contaminated: row.integer("is_contaminated")? == 1,
             months: Months { before, between: row.count("months_between")? as usize, after },
@@ -225,9 +222,7 @@ impl<'a> Programme<'a> {
         let scope = self.scope;
         let short = |months: i64, least: u64| months < scope.least(least) as i64;
         let smaller = all.treated.customers.min(all.control.customers);
-        if !self.is_known {
-            Some(Status::NotApplicable)
-        } else if short(before, BEFORE) || short(after, AFTER) {
+        if short(before, BEFORE) || short(after, AFTER) {
             Some(Status::InsufficientHistory)
         } else if smaller < scope.least(CUSTOMERS).max(2) as f64 {
             Some(Status::InsufficientN)
@@ -250,7 +245,6 @@ impl<'a> Programme<'a> {
         let customers = sizes[0] + sizes[1];
         let mut rows = Vec::new();
         let unmeasured = match self.months_known {
-            _ if !self.is_known => Some(Status::NotApplicable),
             [before, after] if before < 1 || after < 1 => Some(Status::InsufficientHistory),
             _ => None,
         };
