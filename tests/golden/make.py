@@ -664,7 +664,8 @@ def compare(one, begun, revenue, answers, segments):
         alike["spend"] = np.where(spent <= 0, 0, np.where(spent <= split, 1, 2))
     last = monthly(answers[answers.month < one.start]).groupby("customer_id").x.last()      # a month is an answer, as in 3.1
     scored = last[last.index.isin(treated)]
-    if not drawn and (scored <= 6).sum() > 0.8 * len(scored):       # 10: it is aimed at those who are not content
+    one.aimed = not drawn and (scored <= 6).sum() > 0.8 * len(scored)               # 10: at those who are not content
+    if one.aimed:
         alike["band"] = pd.Series(band(last), last.index).reindex(one.who).fillna("none")
     one.stratum = alike.groupby([*alike]).ngroup().to_numpy()
     sizes = pd.crosstab(one.stratum, one.arm).reindex(columns=[False, True], fill_value=0)
@@ -742,12 +743,14 @@ def of_programme(write, one, cells, orders, answers):
         did_service_saving=-change_of(cap["cost"]), did_active=stays, pretrend_slope=slope,
         did_net_value_trend_adjusted=trended).items()}
     outcomes = dict(did_revenue="revenue", did_service_saving="service_saving", did_active="active")
+    unlike = dict(grade="E") if one.aimed else {}                   # what was low comes back by itself
     for metric, fields in crude.items():
+        fields = fields if metric.startswith("pretrend") else fields | unlike
         write(metric, "welch", fields, outcomes.get(metric, "net_value"))
     month = {at: net[""].loc[one.who, at].to_numpy() for at in (*one.before, *one.after)}
     leads = {at: y - month[one.start - 1] for at, y in month.items() if at != one.start - 1}
     for at, y in leads.items():
-        write("event_study", "welch", welch(y, one), "net_value", lag=at - one.start)
+        write("event_study", "welch", welch(y, one) | unlike, "net_value", lag=at - one.start)
     if one.given("randomised"):
         y, x = mean_of(net[""], one.after), mean_of(net[""], one.before)
         write("did_net_value", "cuped", welch(y - np.cov(y, x)[0, 1] / np.var(x, ddof=1) * x, one), "net_value")
@@ -755,7 +758,7 @@ def of_programme(write, one, cells, orders, answers):
     its = answers[answers.customer_id.isin(one.who) & answers.month.isin(month)]
     arm, later = its.customer_id.isin(one.treated) * 1.0, (its.month > one.before[-1]) * 1.0
     x = np.column_stack([np.ones(len(its)), arm, later, arm * later])
-    write("did_nps", "cluster", coefficient(regressed(its.score, x, its.customer_id)), "nps")
+    write("did_nps", "cluster", coefficient(regressed(its.score, x, its.customer_id)) | unlike, "nps")
 
     assert max(arms) < 200                                          # 6.7: for grades A and B they are too small
     grade = dict(grade="D" if one.contaminated or one.whole else "C")

@@ -25,6 +25,8 @@ const MEASURED: f64 = 0.8;
 /// Customers with a score, or with two, below which nothing is shown, and those that an interval needs.
 const SCORED: u64 = 50;
 const PAIRS: u64 = 4;
+/// Of a programme for those whose score was low: what is not compared by score says what would have come by itself, too.
+const REGRESSION_TO_MEAN: &str = "regression_to_mean";
 /// Numbers of a customer before and after the start: the places of the answers among them, and how many they are.
 const ANSWERS: [usize; 4] = [6, 7, 8, 9];
 
@@ -35,6 +37,8 @@ struct Programme<'a> {
     is_listed: bool,
     is_randomised: bool,
     is_contaminated: bool,
+    /// Whether it is for those whose last score was low, so that strata are of it.
+    is_aimed_at_detractors: bool,
     months: Months,
     months_known: [i64; 2],
     treated_in_all: i64,
@@ -192,6 +196,7 @@ impl<'a> Programme<'a> {
             }
         });
         Ok(Self {
+            is_aimed_at_detractors: strata.keys().any(|(_, _, band)| band.is_some()),
             scope,
             name: name.to_owned(),
             is_listed: row.integer("is_listed")? == 1,
@@ -308,7 +313,10 @@ impl<'a> Programme<'a> {
         };
         let effect = |metric, unit, method, outcome| {
             let row = self.row(metric, unit, method).of(customers, customers).graded(grade);
-            Row { outcome: Some(outcome), ..row }
+            let row = Row { outcome: Some(outcome), ..row };
+            // What was low comes back by itself, and only strata of the last score compare with what comes back as well.
+            let is_alike = !self.is_aimed_at_detractors || method == "stratified" || metric.starts_with("pretrend");
+            if is_alike { row } else { row.graded("E").flag(REGRESSION_TO_MEAN) }
         };
         let money = "money/customer-month";
         for (at, metric, crude) in [(0, "did_net_value", crude), (1, "did_net_value_raw", pooled(&raw, &change))] {
@@ -375,7 +383,8 @@ impl<'a> Programme<'a> {
         if self.is_listed && !self.is_randomised {
             rows.push(self.regression_to_mean(status)?);
         }
-        rows.push(self.answers(&changes, status, grade)?);
+        let row = effect("did_nps", "points", "cluster", "nps").of(None, None).score("nps");
+        rows.push(self.answers(row, &changes, status)?);
         rows.extend(self.money(effects, retained, kept, share_kept, (status, grade, &reasons))?);
         Ok(rows)
     }
@@ -389,9 +398,7 @@ impl<'a> Programme<'a> {
         }
     }
 
-    fn answers(&self, changes: &Stratum, status: Option<Status>, grade: &'static str) -> Result<Row> {
-        let row = self.row("did_nps", "points", "cluster").score("nps").graded(grade);
-        let row = Row { outcome: Some("nps"), ..row };
+    fn answers(&self, row: Row, changes: &Stratum, status: Option<Status>) -> Result<Row> {
         if let Some(status) = status {
             return Ok(row.without(status));
         }
