@@ -1,7 +1,7 @@
--- A programme's customers month by month, where there is nobody to compare them with: programmes for a whole segment, channel or
--- touchpoint, and those that treat everybody. Revenue is all that they bought, as it is; net value is margin less service cost of
--- the customers who came before the months that are compared, capped by windows.cap_until and raw. Each is the list of sums by month from the first of
--- history on to the last one measured, which are counted from 0.
+-- A programme's customers month by month, where there is nobody to compare them with: programmes for a whole segment, channel
+-- or touchpoint, and those that treat everybody. Revenue is all that they bought, as it is; net value is margin less service
+-- cost of the customers who came before the months that are compared, capped by windows.cap_until and raw. Each is the list of
+-- sums by month from the first of history on to the last one measured, which are counted from 0.
 -- grain: initiative
 with acquired as (
     select acquired_month, count(*) as customers

@@ -1,6 +1,6 @@
--- The caps of money for inference as they were when the last month of a programme was measured, so that its figures stay as they are: as
--- windows.cap, of all positive totals of a customer and month up to that month. Amounts are counted in steps of some 5 % first; exact amounts are only
--- ranked in the step that holds the cap.
+-- The caps of money for inference as they were when the last month of a programme was measured, so that its figures stay as
+-- they are: as windows.cap, of all positive totals of a customer and month up to that month. Amounts are counted in steps of
+-- some 5 % first; exact amounts are only ranked in the step that holds the cap.
 -- grain: outcome, month
 with untils as (
     select distinct post_to as month

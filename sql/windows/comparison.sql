@@ -1,8 +1,9 @@
--- How each programme's customers are compared with the others: the programme, caps of money for inference as of the last month measured, how many
--- customers it treated and held out, and what these say of the comparison. Eligible are those who came before the months measured. Those whom another
--- programme treated meanwhile leave, unless more than half of the treated would (is_contaminated); of a programme that was drawn by lot nobody
--- leaves. It is aimed at detractors where more than 80 % of the treated who had answered before the start were some in their last month with an answer.
--- The median is that of the capped revenue in the early months, from early_from on up to the months measured, of those of both arms who spent.
+-- How each programme's customers are compared with the others: the programme, caps of money for inference as of the last month
+-- measured, how many customers it treated and held out, and what these say of the comparison. Eligible are those who came
+-- before the months measured. Those whom another programme treated meanwhile leave, unless more than half of the treated would
+-- (is_contaminated); of a programme that was drawn by lot nobody leaves. It is aimed at detractors where more than 80 % of the
+-- treated who had answered before the start were some in their last month with an answer. The median is that of the capped
+-- revenue in the early months, from early_from on up to the months measured, of those of both arms who spent.
 -- grain: initiative
 with caps as (
     select

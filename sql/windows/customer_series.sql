@@ -1,7 +1,7 @@
 -- What each customer did month by month: lists by month from the first of history to the reported one, of the customers who did
--- anything. Money, months with an order (1) and answers to the NPS question are 0 in a month without a row; points are promoters less
--- detractors among these answers. Scores are means of the month, null without an answer. Months of a customer come one after the other, so nothing is
--- sorted.
+-- anything. Money, months with an order (1) and answers to the NPS question are 0 in a month without a row; points are
+-- promoters less detractors among these answers. Scores are means of the month, null without an answer. Months of a customer
+-- come one after the other, so nothing is sorted.
 -- grain: customer_id
 with months as (
     select

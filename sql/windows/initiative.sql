@@ -1,8 +1,9 @@
--- The programmes for customer experience that began, and the months that each is measured on. After the start are whole months up
--- to its end, twelve at most: the month of a start that is not on the first is left out, and paid for. Before it are the six months before the start, or as
--- many as history has; customers are compared with those who spent alike in the six months before these, where there are
--- three of them (early_from is null where there are not). A programme costs its monthly amount for the days that it ran, its last day
--- too, up to the last month that is measured, and its one-off amount before the first. Place is the programme's in lists by programme.
+-- The programmes for customer experience that began, and the months that each is measured on. After the start are whole months
+-- up to its end, twelve at most: the month of a start that is not on the first is left out, and paid for. Before it are the six
+-- months before the start, or as many as history has; customers are compared with those who spent alike in the six months
+-- before these, where there are three of them (early_from is null where there are not). A programme costs its monthly amount
+-- for the days that it ran, its last day too, up to the last month that is measured, and its one-off amount before the first.
+-- Place is the programme's in lists by programme.
 -- grain: initiative
 with dated as (
     select

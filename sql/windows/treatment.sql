@@ -1,7 +1,9 @@
--- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out, those for the whole
--- segment, and those for a channel or touchpoint where the customer was in touch in the months before the start; each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began in it, and those that ended in the one
--- before, with all earlier ones in the first. `own_starts` is a list by programme of the months in which a programme began with the customer,
--- where assignments say so. Without a programme there is nobody here, as only they ask for it.
+-- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out,
+-- those for the whole segment, and those for a channel or touchpoint where the customer was in touch in the months before the
+-- start; each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of
+-- history on: those that began in it, and those that ended in the one before, with all earlier ones in the first. `own_starts`
+-- is a list by programme of the months in which a programme began with the customer, where assignments say so. Without a
+-- programme there is nobody here, as only they ask for it.
 -- grain: customer_id
 with participants as (
     select

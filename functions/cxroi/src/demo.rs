@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+};
 use chrono::{Datelike, Months, NaiveDate};
 use engine::{Error, Stores};
 use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Refresh;
 use crate::arguments::Lake;
@@ -45,6 +47,14 @@ const LASTING: f64 = 1.5;
 const CHANNELS: [(&str, f64); 3] = [("phone", 0.8), ("store", 0.2), ("web", 0.5)];
 /// The share of revenue that is margin where sales do not say: the default of `method.default_margin_rate`.
 const MARGIN: f64 = 0.35;
+/// The programme, its months and whom it calls back: every so-manieth customer of those who came early enough.
+const PROGRAMME: &str = "callback";
+const CALLED_BACK: std::ops::Range<u32> = 15..21;
+const CALLED_BEFORE: u32 = 9;
+const EVERY: u32 = 8;
+/// How much more they spend an order in its months, and what it costs by customer and month.
+const CALLED: f64 = 10.0;
+const CALL: f64 = 1.4;
 /// The answers of each band, from and to.
 const ANSWERS: [(i64, i64); 3] = [(0, 6), (7, 8), (9, 10)];
 
@@ -111,6 +121,11 @@ fn planted() -> [(&'static str, &'static str, f64); 7] {
     ]
 }
 
+/// What calling back brings, by customer and month.
+fn brought() -> f64 {
+    MARGIN * BUYS * CALLED
+}
+
 fn planted_beside_recovered(summary: &str) -> Result<String> {
     let summary: Value = serde_json::from_str(summary).context("the summary is damaged")?;
     let currency = summary["currency"].as_str().unwrap_or_default();
@@ -147,6 +162,11 @@ fn planted_beside_recovered(summary: &str) -> Result<String> {
     line("first difference, lag 1", slope(), find(&lag(1))?);
     line("first difference, lag 2", 0.0, find(&lag(2))?);
     line("slope_ratio below to above", BELOW / ABOVE, find(&of_nps("slope_ratio", "fieller"))?);
+    let of_programme = |metric: &str| {
+        find(&[("initiative", text(PROGRAMME)), ("metric", text(metric)), ("method", text("stratified"))])
+    };
+    line("programme callback, effect", brought(), of_programme("did_net_value")?);
+    line("programme callback, ROI", brought() / CALL - 1.0, of_programme("roi")?);
 
     let (penalty, reward) = (find(&of_nps("penalty", "ancova"))?, find(&of_nps("reward", "ancova"))?);
     let ratio = penalty["value"].as_f64().zip(reward["value"].as_f64()).map(|(penalty, reward)| penalty / reward);
@@ -199,6 +219,8 @@ currency = "EUR"
 interactions = "lake/interactions/"
 sales = "lake/sales/"
 customers = "lake/customers/"
+initiatives = "lake/initiatives.json"
+assignments = "lake/assignments/"
 
 [output]
 url = "out/"
@@ -214,6 +236,7 @@ struct Customer {
     mood: f64,
     /// What the answer of the month before does to the order of this one.
     moved: f64,
+    is_called_back: bool,
 }
 
 /// The band of a mood.
@@ -235,8 +258,20 @@ fn write_lake(folder: &Path, customers: u32) -> Result<u64> {
         "customers.parquet",
         vec![("customer_id", Arc::new(table.0.finish())), ("segment", Arc::new(table.1.finish()))],
     )?;
-    let mut rows = customers.len() as u64;
+    let called: Vec<&Customer> = customers.iter().filter(|customer| customer.is_called_back).collect();
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values(called.iter().map(|customer| &customer.id)));
+    let all = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(called.iter().map(|_| text))) };
+    let columns = vec![("initiative", all(PROGRAMME)), ("customer_id", ids), ("arm", all("treated"))];
+    write(&folder.join("lake/assignments"), "assignments.parquet", columns)?;
     let first = NaiveDate::from_ymd_opt(2023, 1, 1).context("a date")?;
+    let programme = json!([{
+        "initiative": PROGRAMME,
+        "starts_on": first + Months::new(CALLED_BACK.start),
+        "ends_on": (first + Months::new(CALLED_BACK.end)).pred_opt(),
+        "cost_per_month": (CALL * called.len() as f64 * 100.0).round() / 100.0,
+    }]);
+    fs::write(folder.join("lake/initiatives.json"), programme.to_string())?;
+    let mut rows = (customers.len() + called.len() + 1) as u64;
     for month in 0..MONTHS {
         let start = first + Months::new(month);
         let folder_name = format!("month={}-{:02}", start.year(), start.month());
@@ -250,7 +285,7 @@ fn write_lake(folder: &Path, customers: u32) -> Result<u64> {
 
 fn customer(number: u32, rng: &mut Rng) -> Customer {
     let newcomer = rng.f64() < NEWCOMERS;
-    Customer {
+    let mut customer = Customer {
         id: format!("customer-{number:06}"),
         segment: match rng.u32(0..10) {
             0 => "enterprise",
@@ -262,7 +297,10 @@ fn customer(number: u32, rng: &mut Rng) -> Customer {
         spend: 50.0 + 60.0 * rng.f64() * rng.f64(),
         mood: rng.f64(),
         moved: 0.0,
-    }
+        is_called_back: false,
+    };
+    customer.is_called_back = number.is_multiple_of(EVERY) && customer.first_month < CALLED_BEFORE;
+    customer
 }
 
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -279,7 +317,8 @@ fn write_month(customers: &mut [Customer], month: u32, start: NaiveDate, rng: &m
             let uplift = if month >= MONTHS - 6 { UPLIFT } else { 1.0 };
             let lasting = LASTING * mean(band(customer.mood, BEFORE), effect);
             let amount = (customer.spend + lasting) * uplift * (0.5 + rng.f64()) + customer.moved;
-            lines.push(&customer.id, format!("order-{month:02}-{}", customer.id), instant(start, rng), amount);
+            let called = if customer.is_called_back && CALLED_BACK.contains(&month) { CALLED } else { 0.0 };
+            lines.push(&customer.id, format!("order-{month:02}-{}", customer.id), instant(start, rng), amount + called);
         }
         customer.moved = 0.0;
         if rng.f64() < 0.10 {
