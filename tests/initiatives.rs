@@ -370,6 +370,6 @@ async fn programmes_that_contradict_themselves_are_refused() {
         let assignment = format!("initiative,customer_id,arm,starts_on\na,c001,treated,{own_start}\n");
         lake.put("assignments.csv", assignment).await;
         let error = refusal(&lake).await;
-        assert!(error.contains("assignments: `a` lists a customer with whom it starts before itself"), "{error}");
+        assert!(error.contains("assignments: `a` lists a customer whose own start is not within it"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
--- How often each customer was in touch in a local month, and what the customer answered, by where: channel, touchpoint and stage
+-- Where each customer was in touch in a local month, and what the customer answered there: channel, touchpoint and stage
 -- of the journey, each null where it is not said.
 -- grain: month, customer_id, channel, touchpoint, stage
 select
@@ -7,7 +7,6 @@ select
     channel,
     touchpoint,
     stage,
-    count(*) as interactions,
     count(nps) as nps_responses,
     coalesce(sum(nps), 0) as nps_sum,
     count(csat) as csat_responses,

@@ -8,7 +8,8 @@
 -- programme's start and their own (started_after). Money is capped by windows.cap_until. `net_value` is margin less service
 -- cost by month, `changes` are sums before and after the start: revenue (places 1 and 2), service cost (3, 4), months with an
 -- order (5, and of the last three 6), answers to the NPS question and their points before (7, 8) and after (9, 10). Scores
--- (last_scores, and with the first ones from the start on `retest`) tell how much a score of before comes back by itself.
+-- (last_scores, and with the first ones from the start on `retest`, in units of 0.00001) tell how much a score of before comes
+-- back by itself.
 -- grain: initiative, stratum, spend_group, score_band, is_treated, started_after
 with customers as (
     select
@@ -125,9 +126,9 @@ sums as (
         list_products(net_value, months) as net_value,
         list_products(net_value_raw, months) as net_value_raw,
         list_products(changes, 10) as changes,
-        count(last_nps) as scored_customers,
-        list_sums(numbers(last_nps), 1) filter (where last_nps is not null) as last_scores,
-        list_products(numbers(last_nps, next_nps), 2) filter (where last_nps is not null and next_nps is not null) as retest,
+        list_products(numbers(1e5 * last_nps), 1) filter (where last_nps is not null) as last_scores,
+        list_products(numbers(1e5 * last_nps, 1e5 * next_nps), 2) filter (where last_nps is not null and next_nps is not null)
+            as retest,
     from strata
     group by initiative, stratum, spend_group, score_band, is_treated, started_after
 )
@@ -141,7 +142,6 @@ select
     comparison.start_month - comparison.pre_from as months_before,
     comparison.post_from - comparison.start_month as months_between,
     comparison.post_to - comparison.post_from + 1 as months_after,
-    comparison.early_from is not null as has_early_months,
     comparison.has_cost,
     comparison.cost,
     comparison.cost_before,
@@ -161,7 +161,6 @@ select
     sums.net_value,
     sums.net_value_raw,
     sums.changes,
-    coalesce(sums.scored_customers, 0) as scored_customers,
     sums.last_scores,
     sums.retest,
 from windows.comparison as comparison

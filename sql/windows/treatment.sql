@@ -1,15 +1,18 @@
 -- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out,
 -- those for the whole segment, and those for a channel or touchpoint where the customer was in touch in the months before the
--- start; each by its place. `begun` and `ended` count the programmes that treated the customer by month from the first of
--- history on: those that began in it, and those that ended in the one before, with all earlier ones in the first. `own_starts`
--- is a list by programme of the months in which a programme began with the customer, where assignments say so. Without a
--- programme there is nobody here, as only they ask for it.
+-- start; each by its place. Whose own start is after the last month measured was not treated yet, unless it is drawn by lot.
+-- `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began
+-- with the customer in it, and those that ended in the one before, with all earlier ones in the first. `own_starts` is a list
+-- by programme of the months in which a programme began with the customer, where assignments say so. Without a programme there
+-- is nobody here, as only they ask for it.
 -- grain: customer_id
 with participants as (
     select
         assignments.customer_id,
         initiative.place,
         assignments.arm,
+        initiative.randomised,
+        initiative.post_to,
         initiative.start_month,
         initiative.end_month,
         cast(date_part('year', assignments.starts_on) * 12 + date_part('month', assignments.starts_on) - 1 as int)
@@ -22,6 +25,8 @@ with participants as (
         customer.customer_id,
         initiative.place,
         'treated' as arm,
+        initiative.randomised,
+        initiative.post_to,
         initiative.start_month,
         initiative.end_month,
         cast(null as int) as own_start_month,
@@ -32,6 +37,8 @@ with participants as (
         touches.customer_id,
         initiative.place,
         'treated' as arm,
+        initiative.randomised,
+        initiative.post_to,
         initiative.start_month,
         initiative.end_month,
         cast(null as int) as own_start_month,
@@ -46,12 +53,21 @@ with participants as (
 lists as (
     select
         customer_id,
-        array_sort(array_agg(place) filter (where arm = 'treated')) as treated,
+        array_sort(
+            array_agg(place) filter (where arm = 'treated' and (randomised or coalesce(own_start_month, start_month) <= post_to))
+        ) as treated,
         array_sort(array_agg(place) filter (where arm = 'holdout')) as held_out,
-        series_sums(case when arm = 'treated' then greatest(start_month - $history_from, 0) end, 1) as begun,
         series_sums(
             case
-                when arm = 'treated' and end_month < $as_of then greatest(end_month + 1 - $history_from, 0)
+                when arm = 'treated' and coalesce(own_start_month, start_month) <= $as_of
+                    then greatest(coalesce(own_start_month, start_month) - $history_from, 0)
+            end,
+            1
+        ) as begun,
+        series_sums(
+            case
+                when arm = 'treated' and end_month < $as_of
+                    then greatest(end_month + 1 - $history_from, 0)
             end,
             1
         ) as ended,

@@ -169,8 +169,7 @@ class Polars:
 
     def customer_driver_month(self):
         scores = ["nps", "csat", "ces"]
-        values = {"interactions": pl.len()}
-        values |= {f"{score}_responses": pl.col(score).count() for score in scores}
+        values = {f"{score}_responses": pl.col(score).count() for score in scores}
         values |= {f"{score}_sum": pl.col(score).sum() for score in scores}
         rows = self.interactions.filter(pl.col("customer_id").is_not_null())
         return rows, ["month", "customer_id", "channel", "touchpoint", "stage"], values

@@ -623,11 +623,13 @@ def of_programmes(put, begun, assignments, cells, orders, touches, answers, segm
         one.whole = segment is not None or any(place.values())
         there = touches[touches.month.isin(one.before) & np.any([touches[name] == at for name, at in place.items() if at], axis=0)]
         treated = segments.index[segments == segment] if segment else its.customer_id[its.arm == "treated"]
-        one.treated = {*(there.customer_id if any(place.values()) else treated)}
+        treated = {*(there.customer_id if any(place.values()) else treated)}
         one.held_out = {*its.customer_id[its.arm == "holdout"]}
         one.selected = not one.whole and not one.given("randomised", False) and len(its) > 0
         day = pd.to_datetime(its.starts_on)
         began = (day.dt.year * 12 + day.dt.month - 1).fillna(one.start).astype(int).set_axis(its.customer_id)
+        one.own = dict.fromkeys(treated, one.start) | ({} if one.whole else began[began.index.isin(treated)].to_dict())
+        one.treated = {who for who in treated if one.own[who] < one.after.stop or one.given("randomised", False)}
         one.began = began[:0] if one.whole else began[began.index.isin(one.treated)]
         one.in_waves = bool((one.began != one.start).any())
         one.eligible = since.index[since < one.before.start]
@@ -649,8 +651,8 @@ def of_programmes(put, begun, assignments, cells, orders, touches, answers, segm
 def compare(one, begun, revenue, answers, segments):
     """6.1: who is in the arms of a programme, and in which strata they are alike."""
     drawn, treated = one.given("randomised", False), one.treated.intersection(one.eligible)
-    meanwhile = set().union(*(other.treated for other in begun if other is not one and not drawn
-                              and other.start < one.after.stop and other.end >= one.before.start))
+    meanwhile = {who for other in begun for who, month in other.own.items() if other is not one and not drawn
+                 and month < one.after.stop and other.end >= one.before.start}
     one.contaminated = len(treated & meanwhile) > len(treated - meanwhile)
     one.who = [name for name in one.eligible if not drawn or name in one.treated | one.held_out]
     one.who = [name for name in one.who if name not in meanwhile or one.contaminated and name in treated]
@@ -805,7 +807,7 @@ def of_waves(write, one, net):
         assert np.isclose(sum(own.mean() for own in sums.values()), value, rtol=1e-9)
         parts, few = (np.array([of(h) for h in arms]) for of in (lambda h: sums[h].var(ddof=1) / n[h], lambda h: n[h] - 1))
         df = parts.sum() ** 2 / (parts ** 2 / few).sum()
-        return tested(value, np.sqrt(parts.sum()), df, n[0] + int(treated.sum()))
+        return tested(value, np.sqrt(parts.sum()), df, n[0] + sum(n[g] for g in {g for g, _ in cells}))
 
     for suffix, table in net.items():
         write("did_net_value" + suffix, "staggered", effect(table, [(g, t) for g, t in cells if t >= g]), "net_value")
@@ -816,7 +818,7 @@ def of_waves(write, one, net):
 
 def back_to_mean(one, answers):
     """6.6: what the last score before the start would change by itself, as those who are not treated answer again."""
-    scores = monthly(answers[answers.customer_id.isin(one.who)]).round(dict(x=4))
+    scores = monthly(answers[answers.customer_id.isin(one.who)])
     x = scores[scores.month < one.start].groupby("customer_id").x.last()
     y = scores[scores.month.between(one.start, one.after[-1])].groupby("customer_id").x.first()
     treated = x.index.isin(one.treated)

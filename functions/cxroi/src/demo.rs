@@ -47,7 +47,7 @@ const LASTING: f64 = 1.5;
 const CHANNELS: [(&str, f64); 3] = [("phone", 0.8), ("store", 0.2), ("web", 0.5)];
 /// The share of revenue that is margin where sales do not say: the default of `method.default_margin_rate`.
 const MARGIN: f64 = 0.35;
-/// The programme, its months and whom it calls back: every so-manieth customer of those who came early enough.
+/// The programme, its months and whom it calls back: one in so many of those who came early enough.
 const PROGRAMME: &str = "callback";
 const CALLED_BACK: std::ops::Range<u32> = 15..21;
 const CALLED_BEFORE: u32 = 9;

@@ -176,7 +176,7 @@ fn contradictions(source: &str) -> &'static [(&'static str, &'static str)] {
                 "initiatives.initiative as name from staging.initiatives as initiatives
                  inner join staging.assignments as assignments on assignments.initiative = initiatives.initiative
                  where assignments.starts_on < initiatives.starts_on or assignments.starts_on > initiatives.ends_on limit 1",
-                "lists a customer with whom it starts before itself, or after its end; correct starts_on in assignments",
+                "lists a customer whose own start is not within it; correct starts_on in assignments",
             ),
         ],
         _ => &[],

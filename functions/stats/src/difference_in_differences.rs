@@ -198,6 +198,25 @@ pub struct Staggered {
 const NEVER: f64 = 200.0;
 
 impl Staggered {
+    /// The cohorts that have a spread.
+    fn told_apart(&self) -> impl Iterator<Item = &(usize, Arm)> {
+        self.cohorts.iter().filter(|(_, arm)| arm.customers >= 2.0)
+    }
+
+    /// The months of a cohort that are wanted: not the one before its start, with which they are compared.
+    fn months_of(&self, start: usize, wanted: &impl Fn(i64) -> bool) -> Vec<usize> {
+        let months = self.never.sums.len();
+        let after = |month: usize| month as i64 - start as i64;
+        let is_seen = (1..months).contains(&start);
+        (0..months).filter(|month| is_seen && after(*month) != -1 && wanted(after(*month))).collect()
+    }
+
+    /// How many customers the effect in these months is of.
+    pub fn treated(&self, wanted: impl Fn(i64) -> bool) -> f64 {
+        let seen = self.told_apart().filter(|(start, _)| !self.months_of(*start, &wanted).is_empty());
+        seen.map(|(_, arm)| arm.customers).sum()
+    }
+
     /// The mean effect in the months so long after each customer's start as `wanted` says (0 is the month of the start, −2 two before
     /// it), a customer and month: the change of a cohort since the month before its start, less that of those who never start.
     /// Cohorts weigh as their customers, and those of one customer are left out. The weights are taken as fixed, so that the
@@ -210,14 +229,12 @@ impl Staggered {
         if self.never.customers < 2.0 {
             return Err(Undefined::EmptyBase);
         }
-        let months = self.never.sums.len();
-        let cohorts: Vec<&(usize, Arm)> = self.cohorts.iter().filter(|(_, arm)| arm.customers >= 2.0).collect();
-        let mut weights = vec![vec![0.0; months]; 1 + cohorts.len()];
+        let cohorts: Vec<&(usize, Arm)> = self.told_apart().collect();
+        let mut weights = vec![vec![0.0; self.never.sums.len()]; 1 + cohorts.len()];
         let mut cells = 0.0;
         for (own, (start, arm)) in cohorts.iter().enumerate() {
-            let Some(base) = start.checked_sub(1) else { continue };
-            let after = |month: usize| month as i64 - *start as i64;
-            for month in (0..months).filter(|month| *month != base && *start < months && wanted(after(*month))) {
+            for month in self.months_of(*start, &wanted) {
+                let base = start - 1;
                 let waits = |other: &usize| self.never.customers < NEVER && *other > month.max(*start);
                 let waiting = cohorts.iter().map(|(start, arm)| if waits(start) { arm.customers } else { 0.0 });
                 let others: Vec<f64> = std::iter::once(self.never.customers).chain(waiting).collect();

@@ -25,6 +25,8 @@ const MEASURED: f64 = 0.8;
 /// Customers with a score, or with two, below which nothing is shown, and those that an interval needs.
 const SCORED: u64 = 50;
 const PAIRS: u64 = 4;
+/// Sums of scores come in hundred-thousandths, as the lists that they are in keep four decimals.
+const SCORE_UNITS: f64 = 1e5;
 /// Of a programme for those whose score was low: what is not compared by score says what would have come by itself, too.
 const REGRESSION_TO_MEAN: &str = "regression_to_mean";
 /// Numbers of a customer before and after the start: the places of the answers among them, and how many they are.
@@ -174,14 +176,16 @@ impl<'a> Programme<'a> {
                 let stratum = if is_treated { &mut cell[at].treated } else { &mut cell[at].control };
                 *stratum = stratum.plus(&arm);
             }
-            let of_arm = &mut scored[usize::from(!is_treated)];
-            of_arm.0 += row.integer("scored_customers")?;
-            of_arm.1 += row.numbers("last_scores")?.iter().sum::<f64>();
+            if let [customers, sum, _] = row.numbers("last_scores")?[..] {
+                let of_arm = &mut scored[usize::from(!is_treated)];
+                *of_arm = (of_arm.0 + customers as i64, of_arm.1 + sum / SCORE_UNITS);
+            }
             if !is_treated {
                 retest.iter_mut().zip(row.numbers("retest")?).for_each(|(sum, part)| *sum += part);
             }
         }
-        let [n, x, y, xx, xy, yy] = retest;
+        let scores = |at: usize| retest[at] / SCORE_UNITS;
+        let squares = |at: usize| scores(at) / SCORE_UNITS;
         let row = &sums[0];
         let known = [row.integer("months_before")?, row.integer("months_after")?];
         let [before, after] = known.map(|months| usize::try_from(months).unwrap_or(0));
@@ -217,7 +221,11 @@ impl<'a> Programme<'a> {
             answering,
             staggered,
             scored,
-            retest: PairSums { n, sums: [x, y], products: [xx, xy, yy] },
+            retest: PairSums {
+                n: retest[0],
+                sums: [scores(1), scores(2)],
+                products: [squares(3), squares(4), squares(5)],
+            },
         })
     }
 
@@ -367,16 +375,30 @@ impl<'a> Programme<'a> {
             rows.push(finished(row, pooled(&net, &self.months.event(at)))?);
         }
         if !self.staggered[0].cohorts.is_empty() {
+            // Few customers may have a month so long before or after their own start, whatever the size of the arms.
+            let guarded = |row: Row, treated: f64, found: Result<Estimate, Undefined>| {
+                let used = (treated + net.control.customers) as i64;
+                let row = row.of(used, used);
+                match status {
+                    Some(status) => Ok(row.of(None, None).without(status)),
+                    None if treated < self.scope.least(CUSTOMERS) as f64 => Ok(row.without(Status::InsufficientN)),
+                    None if (treated as i64) < self.scope.min_customers => {
+                        Ok(row.of(None, None).without(Status::Suppressed))
+                    }
+                    None => row.statistic(found, None),
+                }
+            };
             for (metric, staggered) in ["did_net_value", "did_net_value_raw"].into_iter().zip(&self.staggered) {
                 let row = effect(metric, money, "staggered", "net_value");
-                rows.push(finished(row, staggered.effect(|after| after >= 0))?);
+                let (treated, found) = (staggered.treated(|after| after >= 0), staggered.effect(|after| after >= 0));
+                rows.push(guarded(row, treated, found)?);
             }
             let months = (start + between + self.months.after) as i64;
             for lag in (-months..months).filter(|lag| *lag != -1 && status.is_none()) {
                 let row = Row { lag: Some(lag as i32), ..effect("event_study", money, "staggered", "net_value") };
-                // Not every lag has a customer with a month so long after the own start.
-                if let Ok(found) = self.staggered[0].effect(|after| after == lag) {
-                    rows.push(row.statistic(Ok(found), None)?);
+                let treated = self.staggered[0].treated(|after| after == lag);
+                if treated > 0.0 {
+                    rows.push(guarded(row, treated, self.staggered[0].effect(|after| after == lag))?);
                 }
             }
         }

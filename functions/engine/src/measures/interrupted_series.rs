@@ -51,8 +51,8 @@ fn outcome_rows(
     let n = months.len() as i64;
     let short = start < scope.least(BEFORE) as i64 || last - after + 1 < scope.least(AFTER) as i64;
     let status = match () {
-        () if short => Some(Status::InsufficientHistory),
         () if customers == 0 => Some(Status::InsufficientN),
+        () if short => Some(Status::InsufficientHistory),
         () => None,
     };
     let series = Series::new(&months, after as i32);
