@@ -11,8 +11,7 @@ with participants as (
         assignments.customer_id,
         initiative.place,
         assignments.arm,
-        initiative.randomised,
-        initiative.post_to,
+        case when not initiative.randomised then initiative.post_to end as last_start_month,
         initiative.start_month,
         initiative.end_month,
         cast(date_part('year', assignments.starts_on) * 12 + date_part('month', assignments.starts_on) - 1 as int)
@@ -25,8 +24,7 @@ with participants as (
         customer.customer_id,
         initiative.place,
         'treated' as arm,
-        initiative.randomised,
-        initiative.post_to,
+        cast(null as int) as last_start_month,
         initiative.start_month,
         initiative.end_month,
         cast(null as int) as own_start_month,
@@ -37,8 +35,7 @@ with participants as (
         touches.customer_id,
         initiative.place,
         'treated' as arm,
-        initiative.randomised,
-        initiative.post_to,
+        cast(null as int) as last_start_month,
         initiative.start_month,
         initiative.end_month,
         cast(null as int) as own_start_month,
@@ -54,7 +51,7 @@ lists as (
     select
         customer_id,
         array_sort(
-            array_agg(place) filter (where arm = 'treated' and (randomised or coalesce(own_start_month, start_month) <= post_to))
+            array_agg(place) filter (where arm = 'treated' and coalesce(own_start_month <= last_start_month, true))
         ) as treated,
         array_sort(array_agg(place) filter (where arm = 'holdout')) as held_out,
         series_sums(
