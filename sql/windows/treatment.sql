@@ -6,39 +6,22 @@
 -- by programme of the months in which a programme began with the customer, where assignments say so. Without a programme there
 -- is nobody here, as only they ask for it.
 -- grain: customer_id
-with participants as (
+with named as (
     select
+        assignments.initiative,
         assignments.customer_id,
-        initiative.place,
         assignments.arm,
-        case when not initiative.randomised then initiative.post_to end as last_start_month,
-        initiative.start_month,
-        initiative.end_month,
         cast(date_part('year', assignments.starts_on) * 12 + date_part('month', assignments.starts_on) - 1 as int)
             as own_start_month,
     from windows.initiative as initiative
     inner join staging.assignments as assignments on assignments.initiative = initiative.initiative
     where coalesce(initiative.target_segment, initiative.target_channel, initiative.target_touchpoint) is null
     union all
-    select
-        customer.customer_id,
-        initiative.place,
-        'treated' as arm,
-        cast(null as int) as last_start_month,
-        initiative.start_month,
-        initiative.end_month,
-        cast(null as int) as own_start_month,
+    select initiative.initiative, customer.customer_id, 'treated' as arm, cast(null as int) as own_start_month
     from windows.initiative as initiative
     inner join windows.customer as customer on customer.segment = initiative.target_segment
     union all
-    select distinct
-        touches.customer_id,
-        initiative.place,
-        'treated' as arm,
-        cast(null as int) as last_start_month,
-        initiative.start_month,
-        initiative.end_month,
-        cast(null as int) as own_start_month,
+    select distinct initiative.initiative, touches.customer_id, 'treated' as arm, cast(null as int) as own_start_month
     from windows.initiative as initiative
     inner join
         facts.customer_driver_month as touches
@@ -47,11 +30,24 @@ with participants as (
             and (touches.channel = initiative.target_channel or touches.touchpoint = initiative.target_touchpoint)
     where initiative.target_channel is not null or initiative.target_touchpoint is not null
 ),
+participants as (
+    select
+        named.customer_id,
+        named.arm,
+        named.own_start_month,
+        initiative.place,
+        initiative.randomised,
+        initiative.post_to,
+        initiative.start_month,
+        initiative.end_month,
+    from windows.initiative as initiative
+    inner join named on named.initiative = initiative.initiative
+),
 lists as (
     select
         customer_id,
         array_sort(
-            array_agg(place) filter (where arm = 'treated' and coalesce(own_start_month <= last_start_month, true))
+            array_agg(place) filter (where arm = 'treated' and (randomised or coalesce(own_start_month <= post_to, true)))
         ) as treated,
         array_sort(array_agg(place) filter (where arm = 'holdout')) as held_out,
         series_sums(
