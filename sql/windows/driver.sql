@@ -4,17 +4,17 @@
 with answers as (
     select 'channel' as kind, channel as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and channel is not null and nps_responses + csat_responses + ces_responses > 0
+    where month between $as_of - 11 and $as_of and channel is not null
     group by channel
     union all
     select 'stage' as kind, stage as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and stage is not null and nps_responses + csat_responses + ces_responses > 0
+    where month between $as_of - 11 and $as_of and stage is not null
     group by stage
     union all
     select 'touchpoint' as kind, touchpoint as driver, sum(nps_responses + csat_responses + ces_responses) as answers
     from facts.customer_driver_month
-    where month between $as_of - 11 and $as_of and touchpoint is not null and nps_responses + csat_responses + ces_responses > 0
+    where month between $as_of - 11 and $as_of and touchpoint is not null
     group by touchpoint
 ),
 ranked as (
@@ -24,6 +24,7 @@ ranked as (
         row_number() over (partition by kind order by answers desc, driver) as position,
         count(*) over (partition by kind) as drivers,
     from answers
+    where answers > 0
 )
 select
     kind,
