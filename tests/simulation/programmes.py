@@ -46,7 +46,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulate import CONFIG, MONEY, MONTHS, NORMAL, ROOT, STARTS, markdown, monte_carlo, random_of
+from simulate import CONFIG, MONEY, MONTHS, NORMAL, ROOT, STARTS, markdown, monte_carlo, publish, random_of
 
 CUSTOMERS = 6000
 SOURCES = 'initiatives = "lake/initiatives.csv"\nassignments = "lake/assignments.csv"\n[output]'
@@ -343,12 +343,7 @@ def main():
     text, wrong = report(worlds)
     command = f"programmes.py --worlds {arguments.worlds} --seed {arguments.seed}"
     text = [f"Made by `tests/simulation/{command}`, of each process.", *text]
-    print("\n".join(text))
-    if arguments.table:
-        arguments.table.write_text("\n".join(text) + "\n")
-    for problem in wrong:
-        print(problem, file=sys.stderr)
-    sys.exit(1 if wrong else 0)
+    publish(text, wrong, arguments.table)
 
 
 if __name__ == "__main__":

@@ -433,6 +433,16 @@ def simulate(arguments):
     return report(worlds, target, truth)
 
 
+def publish(text, wrong, table):
+    """Prints the tables and what is wrong, and ends."""
+    print("\n".join(text))
+    if table:
+        table.write_text("\n".join(text) + "\n")
+    for problem in wrong:
+        print(problem, file=sys.stderr)
+    sys.exit(1 if wrong else 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -452,12 +462,7 @@ def main():
     settings = {name: getattr(arguments, name) for name in ("worlds", "seed", "customers", "target_customers")}
     command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
     text = [f"Made by `tests/simulation/simulate.py {command}`. The errors of targets are allowed for.", *text]
-    print("\n".join(text))
-    if arguments.table:
-        arguments.table.write_text("\n".join(text) + "\n")
-    for problem in wrong:
-        print(problem, file=sys.stderr)
-    sys.exit(1 if wrong else 0)
+    publish(text, wrong, arguments.table)
 
 
 if __name__ == "__main__":
