@@ -299,8 +299,8 @@ async fn what_was_changed_or_lost_after_publication_is_found() {
         engine::verify(&config, &lake.stores, None).await.unwrap().remove("2024-12").unwrap()
     };
     let (objects, problems) = verify().await;
-    // Five tables of each of seven months, customers, the run's three files, the publication's two, five copies.
-    assert_eq!((objects, problems), (7 * 5 + 1 + 3 + 2 + 5, vec![]));
+    // Five tables of each of seven months, customers, the run's three files, the publication's four, nine copies.
+    assert_eq!((objects, problems), (7 * 5 + 1 + 3 + 4 + 9, vec![]));
     let facts = lake.keys(FACTS).await.remove(0);
     let run = lake.keys("out/runs").await.into_iter().find(|key| key.ends_with("/money.parquet")).unwrap();
     lake.delete(&facts).await;

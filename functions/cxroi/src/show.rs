@@ -15,7 +15,7 @@ pub(crate) fn say(text: &str) -> Result<()> {
 
 /// One line on what a run did.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
-    let Outcome { period, pointer, published, months_read, repaired, other_version } = outcome;
+    let Outcome { period, pointer, published, months_read, repaired, other_version, .. } = outcome;
     let read = match months_read.as_slice() {
         [] => "no month had to be read".to_owned(),
         [month] => format!("read {month}"),

@@ -13,6 +13,7 @@ mod estimates;
 mod exact_sum;
 pub mod feed;
 mod function;
+mod glossary;
 mod housekeeping;
 mod instant;
 pub mod lake;
@@ -20,6 +21,7 @@ mod measures;
 pub mod models;
 pub mod month;
 mod object;
+mod page;
 mod pair_sums;
 mod pinned;
 pub mod plan;
@@ -35,7 +37,9 @@ mod series;
 mod session;
 mod snapshot;
 pub mod store;
+mod summary;
 mod wording;
+mod workbook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,7 +55,7 @@ use futures::{StreamExt, TryStreamExt};
 pub use crate::config::Config;
 pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
-pub use crate::function::Function;
+pub use crate::function::{Function, Metric};
 pub use crate::housekeeping::{Forgotten, Unused};
 pub use crate::month::Month;
 pub use crate::plan::Plan;
@@ -134,6 +138,8 @@ pub struct Outcome {
     pub repaired: usize,
     /// The version that published it, where this one computes it in another way and nothing else moved.
     pub other_version: Option<String>,
+    /// How many numbers have which status, where this run published them.
+    pub statuses: BTreeMap<&'static str, usize>,
 }
 
 /// What is known of a run before its estimates are made.
@@ -235,6 +241,7 @@ impl Engine {
             months_read: months_read.clone(),
             repaired,
             other_version,
+            statuses: BTreeMap::new(),
         };
         let before = publish::published(&self.output, &period).await?;
         let mut replaced = None;
@@ -266,7 +273,13 @@ impl Engine {
         let rows = report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await?;
         let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers };
         match run.publish(replaced.as_ref(), &rows, &rejected, now).await {
-            Ok(pointer) => Ok(outcome(pointer, true, 0, None)),
+            Ok(pointer) => {
+                let mut statuses = BTreeMap::new();
+                for row in &rows {
+                    *statuses.entry(row.status.as_str()).or_default() += 1;
+                }
+                Ok(Outcome { statuses, ..outcome(pointer, true, 0, None) })
+            }
             // Whoever won published something: if it is the same, there is nothing left to do.
             Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {
                 Some(winner) if winner.pointer.run_id == run.run_id => {

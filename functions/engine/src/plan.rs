@@ -121,6 +121,12 @@ impl MonthPlan {
         };
         feed::some(self.objects.iter().map(name).collect())
     }
+
+    /// The bytes of the objects that it is made from.
+    pub(crate) fn bytes(&self, engine: &Engine) -> u64 {
+        let size = |(raw, position): &(String, usize)| engine.lake.sources[raw].objects[*position].meta.size;
+        self.objects.iter().map(size).sum()
+    }
 }
 
 /// Plans a run at the instant `now`, for a month or for the last closed one.

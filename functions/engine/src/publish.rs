@@ -21,10 +21,8 @@ use crate::report::Ledger;
 use crate::restatement::{self, Basis};
 use crate::rollup::{FactTable, content, parquet, read};
 use crate::store::{Location, heads};
-use crate::{Engine, VERSION, wording};
-
-/// The version of `summary.json`'s shape.
-const SUMMARY_SCHEMA: u32 = 1;
+use crate::summary::{Earlier, Rejected, Restated, SCHEMA, Summary};
+use crate::{Engine, VERSION, page, wording, workbook};
 
 /// The pointer of a period: the only object that decides what is visible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,12 +110,14 @@ async fn table(location: &Location) -> Result<RecordBatch> {
 }
 
 /// A publication's own files, by name.
-type Files = [(&'static str, Vec<u8>); 2];
+type Files = [(&'static str, Vec<u8>); 4];
 
 /// The names of a publication's own files.
 const PUBLICATION: &str = "publication.json";
 const SUMMARY: &str = "summary.json";
 const RESTATEMENTS: &str = "restatements.parquet";
+const PAGE: &str = "report.html";
+const WORKBOOK: &str = "roi.xlsx";
 
 /// What was written down of the publication that a pointer names.
 async fn publication(output: &Location, period: &str, pointer: &Pointer) -> Result<Publication> {
@@ -287,6 +287,7 @@ impl Run<'_> {
             }
         }
 
+        let earlier = earlier(output, &period).await?;
         // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
         let mut seq = before.map_or(0, |before| before.published.pointer.seq) + 1;
         let pointer = loop {
@@ -294,7 +295,7 @@ impl Run<'_> {
             let pointer = Pointer { seq, run_id, attempt, closed: false, stale: BTreeSet::new() };
             let place = output.join(&pointer.publication(&period));
             let (publication, files) =
-                self.publication(before, &pointer, rows, &estimates, rejected.num_rows(), now)?;
+                self.publication(before, &earlier, &pointer, rows, &estimates, rejected.num_rows(), now)?;
             if place.join(PUBLICATION).put_if(pretty(&publication), PutMode::Create).await? {
                 for (name, bytes) in files {
                     place.join(name).put(bytes).await?;
@@ -318,6 +319,7 @@ impl Run<'_> {
     fn publication(
         &self,
         before: Option<&Replaced>,
+        earlier: &[Earlier],
         pointer: &Pointer,
         rows: &[Row],
         estimates: &RecordBatch,
@@ -327,26 +329,33 @@ impl Run<'_> {
         let moved = before.map_or_else(BTreeSet::new, |before| before.moved.clone());
         // A first publication restates nothing: it is held against itself.
         let old = before.map_or(estimates, |before| &before.estimates);
-        let earlier = before.map(|before| &before.restatements);
-        let restatements = restatement::table(old, estimates, rows, &moved, earlier, pointer)?;
+        let known = before.map(|before| &before.restatements);
+        let restatements = restatement::table(old, estimates, rows, &moved, known, pointer)?;
         let late_rows = before.map_or_else(BTreeMap::new, |before| self.basis.rows_since(&before.first_basis));
-        let restated = restatement::of(&restatements, pointer.seq);
-        let summary = json!({
-            "schema": SUMMARY_SCHEMA,
-            "period": self.period(),
-            "run_id": self.run_id,
-            "seq": pointer.seq,
-            "version": VERSION,
-            "currency": self.engine.config.currency,
-            "timezone": self.engine.config.timezone.name(),
-            "incomplete": self.plan.incomplete,
-            "rejected": {"listed": rejected, "file": self.folder(&pointer.attempt) + "/rejected.parquet"},
-            "restated": {"numbers": restated, "moved_by": moved},
-            "late_rows": late_rows,
-            "headlines": wording::headlines(rows, &self.engine.config.currency),
-            "estimates": rows,
-        });
-        let files = [(SUMMARY, pretty(&summary)), (RESTATEMENTS, parquet(&restatements)?)];
+        let summary = Summary {
+            schema: SCHEMA,
+            period: &self.period(),
+            run_id: &self.run_id,
+            seq: pointer.seq,
+            version: VERSION,
+            currency: &self.engine.config.currency,
+            timezone: self.engine.config.timezone.name(),
+            incomplete: self.plan.incomplete.as_deref(),
+            rejected: Rejected { listed: rejected, file: self.folder(&pointer.attempt) + "/rejected.parquet" },
+            restated: Restated { numbers: restatement::of(&restatements, pointer.seq), moved_by: &moved },
+            late_rows: &late_rows,
+            headlines: wording::headlines(rows, &self.engine.config.currency),
+            estimates: rows,
+            ledgers: self.ledgers,
+            restatements: &restatements,
+            earlier,
+        };
+        let files = [
+            (SUMMARY, pretty(&summary)),
+            (RESTATEMENTS, parquet(&restatements)?),
+            (PAGE, page::page(&summary)?.into_bytes()),
+            (WORKBOOK, workbook::workbook(&summary)?),
+        ];
         let publication = Publication {
             period: self.period(),
             pointer: pointer.clone(),
@@ -407,26 +416,29 @@ pub(crate) async fn summary(output: &Location, period: &str) -> Result<(Pointer,
     Ok((published.pointer, text.map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))?))
 }
 
-/// The copy of the newest period's summary.
-const LATEST: &str = "summaries/latest/summary.json";
+/// The folder of the newest period's files for people.
+const LATEST: &str = "summaries/latest/";
 
-/// What is copied of a publication, and to where.
-fn copies(period: &str, pointer: &Pointer) -> [(String, String); 5] {
-    let run = pointer.folder(period);
-    let publication = pointer.publication(period);
-    let summary = format!("{publication}/{SUMMARY}");
-    [
+/// What is copied of a publication, and to where: the files that it has, which an older version may have had fewer of.
+async fn copies(output: &Location, period: &str, pointer: &Pointer) -> Result<Vec<(String, String)>> {
+    let (run, place) = (pointer.folder(period), pointer.publication(period));
+    let mut copies = vec![
         (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
         (format!("{run}/money.parquet"), format!("summaries/money/period={period}/money.parquet")),
-        (format!("{publication}/{RESTATEMENTS}"), format!("summaries/restatements/period={period}/{RESTATEMENTS}")),
-        (summary.clone(), format!("summaries/files/{period}/summary.json")),
-        (summary, LATEST.to_owned()),
-    ]
+        (format!("{place}/{RESTATEMENTS}"), format!("summaries/restatements/period={period}/{RESTATEMENTS}")),
+    ];
+    let files = publication(output, period, pointer).await?.files;
+    for file in files.into_keys().filter(|file| file != RESTATEMENTS) {
+        let from = format!("{place}/{file}");
+        copies.push((from.clone(), format!("summaries/files/{period}/{file}")));
+        copies.push((from, format!("{LATEST}{file}")));
+    }
+    Ok(copies)
 }
 
 /// Whether a copy is another period's to write.
 async fn is_of_a_newer_period(output: &Location, copy: &str, period: &str) -> Result<bool> {
-    Ok(copy == LATEST && newest(output).await?.is_some_and(|newest| newest.as_str() > period))
+    Ok(copy.starts_with(LATEST) && newest(output).await?.is_some_and(|newest| newest.as_str() > period))
 }
 
 /// What was published, which is there.
@@ -435,9 +447,25 @@ async fn original(from: &Location) -> Result<Bytes> {
     Ok(from.get().await?.ok_or_else(gone)?.0)
 }
 
+/// How many periods a trend goes back.
+const TREND: usize = 23;
+
+/// The newest periods before one, as they are published, oldest first.
+async fn earlier(output: &Location, period: &str) -> Result<Vec<Earlier>> {
+    let before: Vec<String> = pointers(output).await?.into_keys().filter(|other| other.as_str() < period).collect();
+    let mut earlier = Vec::new();
+    for other in before.into_iter().rev().take(TREND).rev() {
+        if let Some(found) = published(output, &other).await? {
+            let estimates = output.join(&found.pointer.folder(&other)).join("estimates.parquet");
+            earlier.push(Earlier::new(other, &table(&estimates).await?));
+        }
+    }
+    Ok(earlier)
+}
+
 /// Whether a copy below `summaries/` is not what the pointer says: its writer was cut short.
 pub(crate) async fn copies_are_behind(engine: &Engine, period: &str, pointer: &Pointer) -> Result<bool> {
-    for (from, to) in copies(period, pointer) {
+    for (from, to) in copies(&engine.output, period, pointer).await? {
         let copy = engine.output.join(&to).get().await?.map(|(copy, _)| copy);
         let differs = copy != Some(original(&engine.output.join(&from)).await?);
         if differs && !is_of_a_newer_period(&engine.output, &to, period).await? {
@@ -477,7 +505,7 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
             Some(_) => {}
         }
     }
-    for (from, key) in copies(period, &pointer) {
+    for (from, key) in copies(output, period, &pointer).await? {
         if is_of_a_newer_period(output, &key, period).await? {
             continue;
         }
@@ -511,7 +539,7 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
 
 async fn copy_once(engine: &Engine, period: &str, pointer: &Pointer) -> Result<usize> {
     let mut written = 0;
-    for (from, key) in copies(period, pointer) {
+    for (from, key) in copies(&engine.output, period, pointer).await? {
         let (from, to) = (engine.output.join(&from), engine.output.join(&key));
         // Look at the copy before the pointer: a copy that changes after that refuses the write.
         loop {

@@ -201,19 +201,33 @@ impl Engine {
         serde_json::from_slice(&text).map_err(|error| Error::Input(format!("{place} is damaged: {error}")))
     }
 
-    /// Makes the facts of one month of history, unless they are there.
+    /// Days since the end of the oldest month that is over and not published, from the first published one on; of a lake of
+    /// which nothing is, since the end of the last month. A feed that is late is no excuse: somebody should know.
+    pub fn days_overdue(&self, now: DateTime<Utc>) -> i64 {
+        let published: BTreeSet<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
+        let zone = self.config.timezone;
+        let this = Month::of(now, zone);
+        let first = published.first().map_or(this.0 - 1, |first| first.0);
+        let missing = (first..this.0).map(Month).find(|month| !published.contains(month));
+        missing.map_or(0, |month| (now - month.end(zone)).num_days())
+    }
+
+    /// Makes the facts of one month of history, unless they are there, with the bytes of the files that were read.
     ///
     /// # Errors
     /// [`Error::Input`] for a month outside the history up to the last closed month.
-    pub async fn make_facts(&self, month: Month, now: DateTime<Utc>) -> Result<Record> {
+    pub async fn make_facts(&self, month: Month, now: DateTime<Utc>) -> Result<(Record, u64)> {
         let plan = self.plan(None, now).await?;
         let planned = plan.months.into_iter().find(|planned| planned.month == month);
         let planned = planned.ok_or_else(|| {
             Error::Input(format!("{month} is not a month from {} to {}", plan.history_start, plan.period))
         })?;
         match planned.record {
-            Some(record) => Ok(record),
-            None => self.roll_up(planned, self.cores).await,
+            Some(record) => Ok((record, 0)),
+            None => {
+                let bytes = planned.bytes(self);
+                Ok((self.roll_up(planned, self.cores).await?, bytes))
+            }
         }
     }
 }

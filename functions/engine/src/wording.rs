@@ -41,7 +41,7 @@ pub fn figure(value: f64, unit: &str, currency: &str) -> String {
 }
 
 /// 1234567.891 as 1,234,567.89.
-fn grouped(value: f64, decimals: usize) -> String {
+pub(crate) fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) =
         text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
@@ -79,9 +79,11 @@ pub(crate) fn headlines(rows: &[Row], currency: &str) -> Vec<String> {
     .collect()
 }
 
-struct Report<'a> {
-    rows: &'a [Row],
-    currency: &'a str,
+/// The rows of a report, to speak of.
+#[derive(Clone, Copy)]
+pub(crate) struct Report<'a> {
+    pub(crate) rows: &'a [Row],
+    pub(crate) currency: &'a str,
 }
 
 impl Report<'_> {
@@ -124,7 +126,7 @@ impl Report<'_> {
         })
     }
 
-    fn nps(&self) -> Option<String> {
+    pub(crate) fn nps(&self) -> Option<String> {
         self.said(self.one("kpi", "nps", "cluster", Some("T3M")), "Net promoter score", |value| {
             let change = self.one("kpi", "nps_change", "cluster", Some("T3M"));
             let change = change.and_then(|row| Some((row, row.estimate.as_ref()?)));
@@ -137,7 +139,7 @@ impl Report<'_> {
         })
     }
 
-    fn growth(&self) -> Option<String> {
+    pub(crate) fn growth(&self) -> Option<String> {
         let year = self.one("kpi", "revenue_growth", "census_yoy", Some("T3M"));
         let year = year.filter(|row| row.estimate.is_some());
         let (row, against) = match year {
@@ -154,14 +156,32 @@ impl Report<'_> {
         })
     }
 
-    fn retention(&self) -> Option<String> {
+    /// From the revenue of the half-year before to that of the last.
+    pub(crate) fn bridge(&self) -> Option<String> {
+        let amount = |metric: &str| {
+            let row = self.one("bridge", metric, "census", Some("T6M"))?;
+            Some(figure(row.estimate?.value, row.unit, self.currency))
+        };
+        self.said(self.one("bridge", "current", "census", Some("T6M")), "The bridge of revenue", |now| {
+            let parts = ["base", "churned", "contraction", "expansion", "new", "reactivated"].map(amount);
+            let [Some(before), Some(left), Some(less), Some(more), Some(new), Some(back)] = parts else {
+                return format!("Revenue of six months is {now}.");
+            };
+            format!(
+                "Revenue of six months went from {before} to {now}: {left} went with customers who left and {less} with those \
+                 who spend less; {more} came from customers who spend more, {new} from new ones and {back} from those who came back."
+            )
+        })
+    }
+
+    pub(crate) fn retention(&self) -> Option<String> {
         self.said(self.one("kpi", "retention", "wilson", Some("T3M")), "Retention", |value| {
             format!("Of the customers who bought in the three months before, {value} bought again.")
         })
     }
 
     /// The adjusted slope, the placebo and what is left, and what that proves.
-    fn association(&self) -> Option<String> {
+    pub(crate) fn association(&self) -> Option<String> {
         let (placebo, excess) = (self.outcome("placebo")?, self.outcome("excess")?);
         let row = self.outcome("revenue_6m")?;
         self.said(Some(row), "What a point of NPS goes with in revenue", |value| {
@@ -184,7 +204,7 @@ impl Report<'_> {
     }
 
     /// Whether scores change before revenue does.
-    fn order(&self) -> Option<String> {
+    pub(crate) fn order(&self) -> Option<String> {
         let lags: Vec<&Row> = self.all("association", "slope", "first_difference_gap5").collect();
         let flagged = |flag: &str| lags.iter().find(|row| row.flags.contains(&flag));
         self.said(lags.first().copied(), "Whether NPS or revenue changes first", |_| {
@@ -201,7 +221,7 @@ impl Report<'_> {
         })
     }
 
-    fn asymmetry(&self) -> Option<String> {
+    pub(crate) fn asymmetry(&self) -> Option<String> {
         let (penalty, reward) =
             (self.one("asymmetry", "penalty", "ancova", None)?, self.one("asymmetry", "reward", "ancova", None)?);
         let ratio = self.one("asymmetry", "slope_ratio", "fieller", None)?;
@@ -229,7 +249,7 @@ impl Report<'_> {
         })
     }
 
-    fn point(&self) -> Option<String> {
+    pub(crate) fn point(&self) -> Option<String> {
         let row = self.one("value", "nps_point_value_total", "mean", None);
         let raw = self.one("value", "nps_point_value_total_raw", "mean", None);
         self.said(row, "The value of one point of NPS", |value| {
@@ -242,7 +262,7 @@ impl Report<'_> {
         })
     }
 
-    fn at_risk(&self) -> Option<String> {
+    pub(crate) fn at_risk(&self) -> Option<String> {
         let row = self.one("value", "net_value_at_risk_total", "standardised", None);
         self.said(row, "Net value at risk", |value| {
             if row.is_some_and(|row| row.flags.contains(&"no_value_gap")) {
@@ -254,7 +274,7 @@ impl Report<'_> {
     }
 
     /// The driver with the largest share of what the channels, stages or touchpoints explain of revenue.
-    fn driver(&self) -> Option<String> {
+    pub(crate) fn driver(&self) -> Option<String> {
         let shares = self.all("driver", "lmg", "lmg").filter(|row| row.outcome == Some("revenue"));
         let strongest = shares.filter_map(|row| Some((row, row.estimate.as_ref()?)));
         let strongest = strongest.max_by(|(_, one), (_, other)| one.value.total_cmp(&other.value));
@@ -270,7 +290,7 @@ impl Report<'_> {
         })
     }
 
-    fn stay(&self) -> Option<String> {
+    pub(crate) fn stay(&self) -> Option<String> {
         let row = self.one("survival", "logrank", "logrank", None)?;
         self.said(Some(row), "Whether detractors, passives and promoters stop buying at different rates", |_| match row
             .estimate
@@ -285,7 +305,7 @@ impl Report<'_> {
     }
 
     /// What each programme brought against its cost, how good the evidence is, and what keeps it from being better.
-    fn programmes(&self) -> Vec<String> {
+    pub(crate) fn programmes(&self) -> Vec<String> {
         let values = self.rows.iter().filter(|row| row.metric == "initiative_value");
         let said = values.map(|row| {
             let programme = Programme { report: self, name: row.initiative.as_deref().unwrap_or_default() };

@@ -1,7 +1,7 @@
 //! Lambda: which periods are due, and which months of facts they miss.
 
 use chrono::{DateTime, Utc};
-use engine::{Error, Function, Month, Result};
+use engine::{Error, Function, Metric, Month, Result};
 use serde::{Deserialize, Serialize};
 
 /// A schedule's event.
@@ -18,6 +18,19 @@ pub struct Response {
     pub plan: Option<String>,
     /// Months whose facts have to be made, each by a call of `rollup`.
     pub months: Vec<Month>,
+    /// Periods to publish.
+    #[serde(skip)]
+    pub due: usize,
+    /// Days since the end of the oldest month that should be out and is not.
+    #[serde(skip)]
+    pub overdue: i64,
+}
+
+impl Response {
+    /// What to watch of it.
+    pub fn metrics(&self) -> Vec<Metric> {
+        vec![("PeriodsDue", self.due as f64, "Count"), ("DaysOverdue", self.overdue as f64, "Count")]
+    }
 }
 
 /// Looks at the lake and writes down what is due.
@@ -26,11 +39,14 @@ pub struct Response {
 /// Those of [`engine::Engine::due`], and [`Error::Input`] for a time that is none.
 pub async fn handle(request: Request, function: &Function) -> Result<Response> {
     let now = request.time.as_deref().map_or_else(|| Ok(Utc::now()), instant)?;
-    let scheduled = function.open().await?.schedule(now).await?;
-    let Some((key, work)) = scheduled else { return Ok(Response { plan: None, months: Vec::new() }) };
+    let engine = function.open().await?;
+    let overdue = engine.days_overdue(now);
+    let Some((key, work)) = engine.schedule(now).await? else {
+        return Ok(Response { plan: None, months: Vec::new(), due: 0, overdue });
+    };
     let periods: Vec<String> = work.periods.iter().map(ToString::to_string).collect();
     tracing::info!(plan = key, periods = periods.join(" "), months = work.months.len(), "work is due");
-    Ok(Response { plan: Some(key), months: work.months })
+    Ok(Response { plan: Some(key), months: work.months, due: periods.len(), overdue })
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>> {

@@ -1,6 +1,8 @@
 //! Lambda: facts become published numbers.
 
-use engine::{Error, Function, Month, Result};
+use std::collections::BTreeMap;
+
+use engine::{Error, Function, Metric, Month, Result};
 use serde::{Deserialize, Serialize};
 
 /// How often a period is tried that another writer publishes meanwhile.
@@ -20,6 +22,25 @@ pub struct Response {
     pub periods: Vec<Publication>,
 }
 
+impl Response {
+    /// What to watch of it.
+    pub fn metrics(&self) -> Vec<Metric> {
+        {
+            let statuses = || self.periods.iter().flat_map(|period| &period.statuses);
+            let count = |known: bool| -> f64 {
+            let of = statuses().filter(|(status, _)| (**status == "ok") == known);
+            of.map(|(_, count)| *count as f64).sum()
+        };
+        let published = self.periods.iter().filter(|period| period.published).count();
+            vec![
+                ("PeriodsPublished", published as f64, "Count"),
+                ("NumbersKnown", count(true), "Count"),
+                ("NumbersWithoutValue", count(false), "Count"),
+            ]
+        }
+    }
+}
+
 /// What is visible of a period now.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Publication {
@@ -31,6 +52,9 @@ pub struct Publication {
     pub run_id: String,
     /// Whether this call published it; the same numbers were out already if not.
     pub published: bool,
+    /// How many numbers have which status, where it did.
+    #[serde(skip)]
+    pub statuses: BTreeMap<&'static str, usize>,
 }
 
 /// Publishes each period of the work, oldest first, and marks those that keep their numbers though inputs moved.
@@ -60,7 +84,7 @@ pub async fn handle(request: Request, function: &Function) -> Result<Response> {
         let outcome = outcome?;
         let engine::Pointer { seq, run_id, .. } = outcome.pointer;
         tracing::info!(%period, seq, run_id, published = outcome.published, "period is published");
-        periods.push(Publication { period, seq, run_id, published: outcome.published });
+        periods.push(Publication { period, seq, run_id, published: outcome.published, statuses: outcome.statuses });
     }
     function.open().await?.mark_stale(&work.keep, work.now).await?;
     Ok(Response { periods })

@@ -1,6 +1,6 @@
 //! Lambda: the raw rows of one month become its facts.
 
-use engine::{Function, Month, Result};
+use engine::{Function, Metric, Month, Result};
 use serde::{Deserialize, Serialize};
 
 /// One month of the work that is due.
@@ -13,12 +13,29 @@ pub struct Request {
 }
 
 /// What was made, or was there already.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
     /// The month.
     pub month: Month,
     /// Raw rows in it.
     pub rows: u64,
+    /// Bytes of the files that were read for it.
+    #[serde(skip)]
+    pub bytes: u64,
+    /// Of the rows, those that could not be used.
+    #[serde(skip)]
+    pub rejected_share: f64,
+}
+
+impl Response {
+    /// What to watch of it.
+    pub fn metrics(&self) -> Vec<Metric> {
+        vec![
+            ("RowsRead", self.rows as f64, "Count"),
+            ("BytesRead", self.bytes as f64, "Bytes"),
+            ("RejectedShare", self.rejected_share * 100.0, "Percent"),
+        ]
+    }
 }
 
 /// Makes the facts of the month, unless they are there.
@@ -28,8 +45,9 @@ pub struct Response {
 pub async fn handle(request: Request, function: &Function) -> Result<Response> {
     let engine = function.open().await?;
     let now = engine.work(&request.plan).await?.now;
-    let record = engine.make_facts(request.month, now).await?;
-    let rows = record.sources.values().map(|counts| counts.rows).sum();
-    tracing::info!(month = %request.month, rows, "facts are there");
-    Ok(Response { month: request.month, rows })
+    let (record, bytes) = engine.make_facts(request.month, now).await?;
+    let rows: u64 = record.sources.values().map(|counts| counts.rows).sum();
+    let rejected: u64 = record.sources.values().map(|counts| counts.rejected).sum();
+    tracing::info!(month = %request.month, rows, bytes, rejected, "facts are there");
+    Ok(Response { month: request.month, rows, bytes, rejected_share: rejected as f64 / rows.max(1) as f64 })
 }
