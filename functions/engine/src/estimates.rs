@@ -269,16 +269,6 @@ impl Row {
         if capped.zip(raw).is_some_and(differ) { self.flag("tail_sensitive") } else { self }
     }
 
-    /// Small cells do not leave the system: nothing but the row's name remains.
-    pub(crate) fn suppressed_below(self, min_customers: i64) -> Self {
-        match self.customers {
-            Some(customers) if customers < min_customers => {
-                Self { n: None, customers: None, ..self.without(Status::Suppressed) }
-            }
-            _ => self,
-        }
-    }
-
     /// Everything that makes a row findable; no two rows share it.
     pub(crate) fn name(&self) -> String {
         let said = |what: Option<&str>| what.map(|what| format!(" {what}")).unwrap_or_default();

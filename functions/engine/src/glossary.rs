@@ -77,6 +77,11 @@ pub(crate) const TERMS: &[Term] = &[
     term("new", "From new customers", "their revenue now"),
     term("reactivated", "From customers who came back", "their revenue now"),
     term("residual", "Refunds and the rest", "of customers without an order in the window"),
+    term(
+        "merged",
+        "Parts of few customers together",
+        "withheld one by one, so that nobody finds a customer's amounts by subtraction",
+    ),
     term("current", "Revenue now", "of the last six months"),
     term("cross_sell", "Cross-sell", "categories that customers never bought before"),
     term("category_return", "Categories that came back", "bought before, not in the months before, and now"),

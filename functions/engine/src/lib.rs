@@ -38,6 +38,7 @@ mod session;
 mod snapshot;
 pub mod store;
 mod summary;
+mod suppression;
 mod wording;
 mod workbook;
 

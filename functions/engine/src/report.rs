@@ -27,7 +27,7 @@ use crate::rows::{Money, Rows};
 use crate::session::{Parameters, Reported};
 use crate::snapshot::Snapshot;
 use crate::store::heads;
-use crate::{Engine, measures, session};
+use crate::{Engine, measures, session, suppression};
 
 /// A source may lose one row in a hundred to bad values before the run is refused.
 const REJECTED_LIMIT: f64 = 0.01;
@@ -318,7 +318,7 @@ pub(crate) async fn estimates(
         rows.iter_mut().for_each(|row| row.flags.push("incomplete"));
     }
     tie_out(&rows, records)?;
-    let rows: Vec<Row> = rows.into_iter().map(|row| row.suppressed_below(engine.config.min_customers)).collect();
+    let rows = suppression::suppress(rows, engine.config.min_customers)?;
     audit(&rows)?;
     Ok(rows)
 }

@@ -163,14 +163,16 @@ impl Report<'_> {
             Some(figure(row.estimate?.value, row.unit, self.currency))
         };
         self.said(self.one("bridge", "current", "census", Some("T6M")), "The bridge of revenue", |now| {
-            let parts = ["base", "churned", "contraction", "expansion", "new", "reactivated"].map(amount);
-            let [Some(before), Some(left), Some(less), Some(more), Some(new), Some(back)] = parts else {
-                return format!("Revenue of six months is {now}.");
-            };
-            format!(
-                "Revenue of six months went from {before} to {now}: {left} went with customers who left and {less} with those \
-                 who spend less; {more} came from customers who spend more, {new} from new ones and {back} from those who came back."
-            )
+            let Some(before) = amount("base") else { return format!("Revenue of six months is {now}.") };
+            let parts = [
+                ("churned", "went with customers who left"),
+                ("contraction", "with those who spend less"),
+                ("expansion", "came from customers who spend more"),
+                ("new", "from new ones"),
+                ("reactivated", "from those who came back"),
+            ];
+            let said = parts.into_iter().filter_map(|(metric, words)| Some(format!("{} {words}", amount(metric)?)));
+            format!("Revenue of six months went from {before} to {now}: {}.", said.collect::<Vec<_>>().join(", "))
         })
     }
 

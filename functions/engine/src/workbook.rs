@@ -335,7 +335,7 @@ impl<'a> Book<'a> {
     /// The bridge of everybody as stacked columns, the lowest of which is not seen, over a table of formulas that hold it
     /// against the rows of the sheet.
     fn bridge_chart(&self, sheet: &mut Worksheet, name: &str, rows: &[&Row]) -> Made {
-        const PARTS: [(&str, f64); 8] = [
+        const PARTS: [(&str, f64); 9] = [
             ("base", 0.0),
             ("churned", -1.0),
             ("contraction", -1.0),
@@ -343,12 +343,22 @@ impl<'a> Book<'a> {
             ("new", 1.0),
             ("reactivated", 1.0),
             ("residual", 1.0),
+            ("merged", 1.0),
             ("current", 0.0),
         ];
         let find = |metric: &str| rows.iter().position(|row| row.metric == metric && row.segment == ALL);
-        let found: Option<Vec<(usize, f64)>> =
-            PARTS.iter().map(|(metric, _)| find(metric).and_then(|at| Some((at, rows[at].estimate?.value)))).collect();
-        let Some(found) = found else { return Ok(()) };
+        let found = PARTS.iter().filter_map(|(metric, sign)| {
+            let at = find(metric)?;
+            Some((*metric, *sign, at, rows[at].estimate?.value))
+        });
+        let found: Vec<(&str, f64, usize, f64)> = found.collect();
+        let sum: f64 =
+            found.iter().map(|(metric, sign, _, value)| if *metric == "base" { *value } else { sign * value }).sum();
+        // Without all that it takes to add up, too much is withheld to draw it.
+        let adds_up = |last: &(&str, f64, usize, f64)| last.0 == "current" && (sum - last.3).abs() < 0.005;
+        if !found.last().is_some_and(adds_up) {
+            return Ok(());
+        }
         let left = at(COLUMNS.len() + 1);
         for (column, title) in ["Bridge", "Not seen", "Total", "More", "Less", "Up to here"].into_iter().enumerate() {
             sheet.write_string_with_format(0, left + at(column), title, &self.styles.head)?;
@@ -357,7 +367,7 @@ impl<'a> Book<'a> {
         let money = &self.styles.numbers["money"];
         let letter = |column: u16| rust_xlsxwriter::utility::column_number_to_name(column);
         let mut height = 0.0;
-        for (line, ((metric, sign), (place, value))) in (1_u32..).zip(PARTS.iter().zip(&found)) {
+        for (line, (metric, sign, place, value)) in (1_u32..).zip(&found) {
             sheet.write_string(line, left, glossary::name(metric))?;
             let before = height;
             height = if *sign == 0.0 { *value } else { height + sign * value };
@@ -389,7 +399,7 @@ impl<'a> Book<'a> {
             }
         }
         let mut chart = Chart::new(ChartType::ColumnStacked);
-        let last = at(PARTS.len());
+        let last = at(found.len());
         for (column, colour) in [(1, None), (2, Some(0x6F_78_87)), (3, Some(0x3D_7A_2A)), (4, Some(0xB3_40_2E))] {
             let mut format = ChartFormat::new();
             match colour {

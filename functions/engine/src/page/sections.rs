@@ -270,7 +270,8 @@ impl<'a> Page<'a> {
         Some(Block::Table(Table::new(&caption, &head, 1..head.len(), cells.collect())))
     }
 
-    /// A waterfall of exact amounts: totals, and the steps between them with their sign.
+    /// A waterfall of exact amounts: totals, and the steps between them with their sign. Parts that are withheld are left out;
+    /// what they come to together is a part of its own.
     fn steps(&self, section: &'static str, parts: &[(&str, &str, f64)]) -> (Vec<Step>, Vec<&'a Row>) {
         let (mut steps, mut rows) = (Vec::new(), Vec::new());
         let mut height = 0.0;
@@ -288,6 +289,12 @@ impl<'a> Page<'a> {
         (steps, rows)
     }
 
+    /// Whether the steps lead to the last total: if not, too much is withheld to draw them.
+    fn add_up(steps: &[Step]) -> bool {
+        let Some([before, last]) = steps.last_chunk::<2>() else { return false };
+        last.is_total && (before.to - last.to).abs() < 0.005
+    }
+
     fn waterfall(
         &self,
         title: &str,
@@ -301,7 +308,7 @@ impl<'a> Page<'a> {
         Figure {
             title: title.to_owned(),
             sentence,
-            chart: (steps.len() == parts.len()).then(|| charts::waterfall(&steps, &axis)),
+            chart: Self::add_up(&steps).then(|| charts::waterfall(&steps, &axis)),
             without: self.nothing(&rows.iter().copied().filter(|row| row.estimate.is_none()).collect::<Vec<_>>()),
             basis: self.basis(&rows),
             caution: "Says where revenue went and came from, and nothing of why. Bars begin at zero.",
@@ -318,6 +325,7 @@ impl<'a> Page<'a> {
             ("new", "New customers", 1.0),
             ("reactivated", "Who came back", 1.0),
             ("residual", "Refunds, the rest", 1.0),
+            ("merged", "Parts of few", 1.0),
             ("current", "Now", 0.0),
         ];
         let retained = [
@@ -328,6 +336,7 @@ impl<'a> Page<'a> {
             ("down_sell", "Down-sell", -1.0),
             ("frequency", "Frequency", 1.0),
             ("residual", "Refunds, the rest", 1.0),
+            ("merged", "Parts of few", 1.0),
             ("delta", "In all", 0.0),
         ];
         let blocks = vec![
