@@ -145,18 +145,27 @@ def check_other_inputs(cloud, lake, programs, work):
 
 
 def check_failures(cloud):
-    cloud.put("lake/sales/late/part-1.parquet", b"not Parquet")
-    status, error = cloud.run()
-    assert (status, error) == ("FAILED", "Input"), (status, error)
-    assert pointer(cloud)["seq"] >= 2, "and what was published stays"
-    print("a bad file ends with the error type Input, and what was published stays")
+    # Its footer can be read, so that plan finds work, and its first page cannot.
+    order = {"customer_id": ["late"], "order_id": ["damaged"], "line_id": ["1"], "ordered_at": instants("2024-11-06T12:00:00Z")}
+    order["amount"] = pa.array(["1.00"]).cast(pa.decimal128(20, 4))
+    written = io.BytesIO()
+    pq.write_table(pa.table(order), written)
+    damaged = bytearray(written.getvalue())
+    damaged[4:60] = b"\xff" * 56
+    for function, key, body in (("rollup", "part-1.parquet", bytes(damaged)), ("plan", "part-2.parquet", b"not Parquet")):
+        cloud.put(f"lake/sales/late/{key}", body)
+        status, error = cloud.run()
+        assert status == "FAILED" and error in ("Input", "Query"), (status, error)
+        assert pointer(cloud)["seq"] >= 2, "and what was published stays"
+        print(f"a bad file ends {function} with the error type {error}, and what was published stays")
 
-    notification = cloud.told("runbook")
-    told = json.loads(notification["Message"])
-    assert notification["Subject"] == "cxroi failed with Input", notification
-    assert told["error"] == "Input" and "late/part-1.parquet" in told["cause"], told
-    assert told["help"] == "infra/runbook.md, Input" and told["execution"].startswith("arn:aws:states:"), told
-    print("whoever is subscribed was told the error, the file, the execution and where help is")
+        notification = cloud.told("runbook")
+        told = json.loads(notification["Message"])
+        assert notification["Subject"] == f"cxroi failed with {error}", notification
+        assert (told["error"], told["cause"], told["help"]) == (error, cloud.cause, f"infra/runbook.md, {error}"), told
+        assert told["execution"].startswith("arn:aws:states:"), told
+    assert error == "Input" and "late/part-2.parquet" in told["cause"], told
+    print("whoever is subscribed was told the error, its cause, the execution and where help is")
 
 
 def check_alarms(cloud):
