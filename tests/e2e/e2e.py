@@ -56,6 +56,7 @@ def main():
         check_failures(cloud)
         check_alarms(cloud)
         check_permissions(cloud)
+        check_metrics(cloud)
     print("end to end: all of it works")
 
 
@@ -193,6 +194,26 @@ def check_permissions(cloud):
     print(f"{len(cloud.recording.calls):,} different requests to S3 are what the roles allow, and all that they allow was needed")
 
 
+def check_metrics(cloud):
+    watched, written = cloud.watched(), {metric for name in FUNCTIONS for metric in metrics(cloud.logged(name))}
+    assert ("cxroi/cxroi", "plan", "DaysOverdue") in watched
+    assert watched <= written, f"nobody writes {sorted(watched - written)}"
+    print(f"the {len(watched)} metrics that alarms and the dashboard watch are in the functions' logs")
+
+
+def metrics(lines):
+    """The metrics in lines of a log that are in CloudWatch's embedded format: namespace, function, name."""
+    for line in lines:
+        if '"_aws"' not in line:
+            continue
+        entry = json.loads(line)
+        for directive in entry["_aws"]["CloudWatchMetrics"]:
+            assert directive["Dimensions"] == [["function"]], line
+            for metric in directive["Metrics"]:
+                assert isinstance(entry[metric["Name"]], (int, float)), line
+                yield directive["Namespace"], entry["function"], metric["Name"]
+
+
 def nothing_due(cloud):
     before = cloud.keys()
     status, output = cloud.run()
@@ -257,7 +278,7 @@ class Cloud:
         self.s3, self.functions, self.stacks = client("s3"), client("lambda"), client("cloudformation")
         self.states, self.scheduler, self.iam = client("stepfunctions"), client("scheduler"), client("iam")
         self.sns, self.sqs, self.watch = client("sns"), client("sqs"), client("cloudwatch")
-        self.glue, self.athena = client("glue"), client("athena")
+        self.glue, self.athena, self.logs = client("glue"), client("athena"), client("logs")
         for _ in range(300):
             with contextlib.suppress(Exception):
                 self.s3.create_bucket(Bucket="code")
@@ -313,6 +334,25 @@ class Cloud:
 
     def alarm(self, logical):
         return self.watch.describe_alarms(AlarmNames=[self.physical(logical)])["MetricAlarms"][0]
+
+    def watched(self):
+        """The metrics of the functions' own that alarms and the dashboard are about: namespace, function, name."""
+        alarms = self.watch.describe_alarms()["MetricAlarms"]
+        found = {
+            (alarm["Namespace"], dimension["Value"], alarm["MetricName"])
+            for alarm in alarms
+            for dimension in alarm["Dimensions"]
+            if dimension["Name"] == "function"
+        }
+        body = json.loads(self.watch.get_dashboard(DashboardName=self.physical("Dashboard"))["DashboardBody"])
+        shown = [metric for widget in body["widgets"] for metric in widget["properties"].get("metrics", [])]
+        return found | {(space, value, name) for space, name, dimension, value, *_ in shown if dimension == "function"}
+
+    def logged(self, name):
+        """The lines of a function's log."""
+        group = self.functions.get_function_configuration(FunctionName=self.names[name])["LoggingConfig"]["LogGroup"]
+        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"] for page in pages for event in page["events"]]
 
     def stop_schedule(self):
         """So that from here on only the test starts anything."""
