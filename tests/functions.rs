@@ -124,14 +124,7 @@ async fn each_error_has_the_word_that_the_state_machine_knows() {
 }
 
 #[test]
-fn the_state_machine_and_its_manual_know_the_words_that_there_are() {
-    let template = include_str!("../infra/template.yaml");
-    let lists = template.lines().filter_map(|line| line.trim().strip_prefix("- ErrorEquals: [")?.strip_suffix(']'));
-    let tried_again: Vec<Vec<&str>> =
-        lists.map(|list| list.split(", ").filter(|word| !word.starts_with("Lambda.")).collect()).collect();
-    // The plan, each rollup, and the report, which goes on where it was stopped.
-    let passing = ["Store", "Conflict", "Changed"];
-    assert_eq!(tried_again, [&passing[..], &passing[..], &[&passing[..], &["Deadline"]].concat()]);
+fn the_manual_knows_the_words_that_there_are() {
     let manual = include_str!("../infra/README.md");
     let (_, list) = manual.split_once("says one of ").unwrap();
     let (list, _) = list.split_once(". `").unwrap();
@@ -140,7 +133,6 @@ fn the_state_machine_and_its_manual_know_the_words_that_there_are() {
     let mut kinds = Error::KINDS;
     kinds.sort_unstable();
     assert_eq!(words, kinds);
-    assert!(tried_again.concat().iter().all(|word| kinds.contains(word)));
 }
 
 #[tokio::test]

@@ -272,8 +272,8 @@ impl Engine {
         let reported = report::reported(&plan, &basis.facts);
         let session = report::session(self, &reported, &basis, &run_id).await?;
         let rows = report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await?;
-        let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers };
-        match run.publish(replaced.as_ref(), &rows, &rejected, now).await {
+        let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers, now };
+        match run.publish(replaced.as_ref(), &rows, &rejected).await {
             Ok(pointer) => {
                 let mut statuses = BTreeMap::new();
                 for row in &rows {

@@ -72,6 +72,8 @@ pub(crate) struct Run<'a> {
     pub(crate) run_id: String,
     pub(crate) basis: &'a Basis,
     pub(crate) ledgers: &'a BTreeMap<String, Ledger>,
+    /// The instant of the run.
+    pub(crate) now: DateTime<Utc>,
 }
 
 /// What a run takes the place of.
@@ -250,10 +252,9 @@ impl Run<'_> {
         before: Option<&Replaced>,
         rows: &[Row],
         rejected: &RecordBatch,
-        now: DateTime<Utc>,
     ) -> Result<Pointer> {
         let (period, output) = (self.period(), &self.engine.output);
-        let attempt = attempt_id(now);
+        let attempt = attempt_id(self.now);
         let folder = output.join(&self.folder(&attempt));
         let estimates = estimates::table(rows, &self.run_id, &period)?;
         let mut files = BTreeMap::new();
@@ -295,7 +296,7 @@ impl Run<'_> {
             let pointer = Pointer { seq, run_id, attempt, closed: false, stale: BTreeSet::new() };
             let place = output.join(&pointer.publication(&period));
             let (publication, files) =
-                self.publication(before, &earlier, &pointer, rows, &estimates, rejected.num_rows(), now)?;
+                self.publication(before, &earlier, &pointer, rows, &estimates, rejected.num_rows())?;
             if place.join(PUBLICATION).put_if(pretty(&publication), PutMode::Create).await? {
                 for (name, bytes) in files {
                     place.join(name).put(bytes).await?;
@@ -324,7 +325,6 @@ impl Run<'_> {
         rows: &[Row],
         estimates: &RecordBatch,
         rejected: usize,
-        now: DateTime<Utc>,
     ) -> Result<(Publication, Files)> {
         let moved = before.map_or_else(BTreeSet::new, |before| before.moved.clone());
         // A first publication restates nothing: it is held against itself.
@@ -359,7 +359,7 @@ impl Run<'_> {
         let publication = Publication {
             period: self.period(),
             pointer: pointer.clone(),
-            published_at: now,
+            published_at: self.now,
             version: VERSION.to_owned(),
             replaces: before.map(|before| before.published.pointer.clone()),
             first: before.map_or_else(|| pointer.clone(), |before| before.first.clone()),
