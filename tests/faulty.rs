@@ -23,6 +23,8 @@ pub struct Faulty {
     seed: u64,
     /// The shares of reads and of writes that fail before they reach the store; as many fail after it, or break off.
     rates: (f64, f64),
+    /// Whether it takes no notice of preconditions, as some stores do.
+    careless: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -54,7 +56,12 @@ impl Faulty {
         pointers: Arc<Mutex<Vec<Bytes>>>,
     ) -> Self {
         let state = State { calls: HashMap::new(), lives, pointers };
-        Self { inner, seed, rates, state: Arc::new(Mutex::new(state)) }
+        Self { inner, seed, rates, careless: false, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// A store without a fault but that it takes no notice of preconditions.
+    pub fn careless(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { careless: true, ..Self::new(inner, 0, (0.0, 0.0), usize::MAX, Arc::default()) }
     }
 
     /// Draws the fate of a call, after a while in which others may come first.
@@ -114,6 +121,7 @@ impl ObjectStore for Faulty {
             return Err(failed("503: slow down"));
         }
         let bytes = Bytes::from(payload.clone());
+        let options = if self.careless { PutOptions::default() } else { options };
         let put = self.inner.put_opts(location, payload, options).await?;
         if location.as_ref().contains("/published/") {
             self.state.lock().unwrap().pointers.lock().unwrap().push(bytes);
@@ -137,7 +145,8 @@ impl ObjectStore for Faulty {
         if matches!(fate, Fate::FailsBefore | Fate::FailsAfter) {
             return Err(failed("503: slow down"));
         }
-        let mut result = self.inner.get_opts(location, options).await?;
+        let if_match = options.if_match.filter(|_| !self.careless);
+        let mut result = self.inner.get_opts(location, GetOptions { if_match, ..options }).await?;
         if fate == Fate::BreaksOff && !result.range.is_empty() {
             let rest = result.payload;
             let GetResultPayload::Stream(stream) = rest else { panic!("memory answers with streams") };

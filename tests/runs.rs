@@ -5,6 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use serde_json::Value;
+use tests::faulty::Faulty;
 use tests::watched::{Death, Watched};
 use tests::{CONFIG, Lake, NOW, instant};
 
@@ -318,6 +319,64 @@ async fn what_was_changed_or_lost_after_publication_is_found() {
     for wrong in wrong {
         assert!(problems.iter().any(|problem| problem.starts_with(&wrong)), "{wrong} is not in {problems:?}");
     }
+}
+
+#[tokio::test]
+async fn publications_are_listed_and_the_visible_one_is_pulled_as_it_was_written() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    lake.sales("sales/late.parquet", &[(Some("ann"), "late-1", "2024-10-31T22:30:00Z", 5_000)]).await;
+    let second = lake.run().await.unwrap().pointer;
+    let config = engine::Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
+
+    let listed = engine::publications(&config, &lake.stores, None).await.unwrap();
+    let told: Vec<_> = listed.iter().map(|listed| (listed.publication.pointer.seq, listed.visible.as_ref())).collect();
+    assert_eq!(told, [(2, Some(&second)), (1, None)]);
+    assert!(listed[0].publication.moved.iter().eq(["sales"]) && listed[0].publication.late_rows["sales"] == 1);
+    assert!(listed[0].changed > 0 && listed[1].changed == 0, "{listed:?}");
+
+    let (period, pointer, files) = engine::pull(&config, &lake.stores, None).await.unwrap();
+    assert_eq!((period.as_str(), &pointer), ("2024-12", &second));
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["estimates.parquet", "money.parquet", "report.html", "restatements.parquet", "roi.xlsx", "summary.json"];
+    assert_eq!(names, [&expected[..], &["manifest.json"]].concat());
+    for (name, bytes) in files.iter().filter(|(name, _)| !name.contains("manifest")) {
+        let folder = match name.strip_suffix(".parquet") {
+            Some(table) => format!("{table}/period=2024-12"),
+            None => "files/2024-12".to_owned(),
+        };
+        assert_eq!(lake.get(&format!("out/summaries/{folder}/{name}")).await.as_ref(), Some(bytes), "{name}");
+    }
+
+    let hour = std::time::Duration::from_secs(3_600);
+    let error = engine::links(&config, &lake.stores, None, hour).await.unwrap_err().to_string();
+    assert!(error.contains("only objects on S3 have links"), "{error}");
+    lake.put("out/publications/2024-12/2/report.html", "another page").await;
+    let error = engine::pull(&config, &lake.stores, None).await.unwrap_err().to_string();
+    assert!(error.contains("report.html is not what was written"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_is_tried_and_one_that_ignores_preconditions_is_named() {
+    let lake = Lake::seven_months().await;
+    lake.open(CONFIG).await.unwrap();
+    let wrong = async |lake: &Lake| -> Vec<&str> {
+        let config = engine::Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
+        let claims = engine::prove_store(&config, &lake.stores, instant(NOW)).await.unwrap();
+        assert_eq!((claims.len(), lake.keys("out/checks").await.len()), (6, 0));
+        claims.into_iter().filter_map(|(claim, found)| found.map(|_| claim)).collect()
+    };
+    assert_eq!(wrong(&lake).await, [""; 0]);
+    let careless = Faulty::careless(lake.store.clone());
+    assert_eq!(
+        wrong(&Lake::over(std::sync::Arc::new(careless))).await,
+        [
+            "A create where something is, is refused (If-None-Match).",
+            "An update of what changed meanwhile is refused (If-Match).",
+            "A read of a version that was overwritten is refused.",
+        ]
+    );
 }
 
 #[tokio::test]

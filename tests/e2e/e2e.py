@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zipfile
 
 import boto3
@@ -50,6 +51,7 @@ def main():
         cloud.deploy(arguments.programs)
         cloud.upload(lake)
         check_runs(cloud, lake, arguments.programs, work)
+        check_readers(cloud, arguments.programs, work)
         check_calls(cloud)
         check_versions(cloud)
         check_other_inputs(cloud, lake, arguments.programs, work)
@@ -93,6 +95,37 @@ def check_runs(cloud, lake, programs, work):
     assert {(row["seq"], *row["moved_by"]) for row in moved} == {(2, "sales")}, moved
     assert [round(row["after"] - row["before"], 4) for row in revenue] == [1234.5], revenue
     print(f"{len(moved)} numbers say what they were, and that sales moved them; revenue by 1,234.50")
+
+
+def check_readers(cloud, programs, work):
+    """What people do with what is published, from a machine with keys and from one without."""
+    told = cloud.command(programs, "runs").splitlines()
+    assert [line.split()[:2] for line in told[:2]] == [[PERIOD, "2"], [PERIOD, "1"]] and "moved: sales" in told[0], told
+
+    cloud.command(programs, "pull", "--to", str(work / "pulled"))
+    pulled = {path.name: path.read_bytes() for path in (work / "pulled").iterdir()}
+    # The emulator knows the signer of a link only as a user of its own.
+    cloud.iam.create_user(UserName="analyst")
+    key = cloud.iam.create_access_key(UserName="analyst")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    links = cloud.command(programs, "share", "--period", PERIOD, "--expires-in", "1", **keys).splitlines()[1:]
+    shared = dict(zip(links[::2], (link.strip() for link in links[1::2])))
+    assert {*shared, "manifest.json"} == {*pulled} >= {"report.html", "roi.xlsx", "estimates.parquet"}, shared
+    for name, link in shared.items():
+        with urllib.request.urlopen(link) as answer:
+            assert answer.read() == pulled[name], name
+    assert pulled["report.html"] == cloud.get("summaries/latest/report.html")
+    print(f"{len(pulled)} files were pulled; the same {len(shared)} came through links, without a key")
+
+    try:
+        told = cloud.command(programs, "check").splitlines()
+    except subprocess.CalledProcessError as found:
+        # The golden lake has rows that cannot be read.
+        assert found.returncode == 2, found.stderr
+        told = found.stdout.splitlines()
+    tried = [line for line in told if " store: " in line]
+    assert len(tried) == 6 and all(line.startswith("ok ") for line in tried), told
+    print(f"the store keeps the {len(tried)} promises that publication stands on")
 
 
 def check_calls(cloud):
@@ -374,13 +407,15 @@ class Cloud:
         policies = (json.loads(self.s3.get_bucket_policy(Bucket=bucket)["Policy"]) for bucket in (self.lake, self.output))
         return [statement for policy in policies for statement in policy["Statement"]]
 
-    def command(self, programs, *arguments):
+    def command(self, programs, *arguments, **settings):
         """A command of `cxroi`, as an operator runs it."""
         environment = {
             **os.environ, "AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": PASSWORD,
             "AWS_REGION": "us-east-1", "CXROI_CONFIG": f"s3://{self.lake}/cxroi.toml",
+            **settings,
         }  # fmt: skip
-        subprocess.run([programs / "cxroi", *arguments], check=True, capture_output=True, env=environment)
+        done = subprocess.run([programs / "cxroi", *arguments], check=True, capture_output=True, text=True, env=environment)
+        return done.stdout
 
     def told(self, text):
         """What the topic tells next that holds a text."""

@@ -28,20 +28,26 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
         customers: u32,
     },
-    /// Look over the configuration and the lake: what would be reported, and rows that break a claim of sql/checks
-    #[command(after_help = "Example:\n  cxroi check --config cxroi.toml")]
+    /// Look over the configuration, the lake and the output's store: what would be reported, rows that break a claim of
+    /// sql/checks, and whether the store keeps what publication stands on
+    #[command(after_help = "The store is tried on objects of its own below checks/, which are removed.
+
+Example:\n  cxroi check --config cxroi.toml")]
     Check {
         #[command(flatten)]
         lake: Lake,
     },
     /// Say what a run would do
-    #[command(after_help = "Example:\n  cxroi plan --period 2024-12")]
+    #[command(after_help = "Examples:\n  cxroi plan --period 2024-12\n  cxroi plan --estimate")]
     Plan {
         #[command(flatten)]
         lake: Lake,
         /// The month to report [default: the last closed one]
         #[arg(long, value_name = "YYYY-MM")]
         period: Option<Month>,
+        /// Also say how much it would read, how long it would take here, and what it would cost on Lambda
+        #[arg(long)]
+        estimate: bool,
     },
     /// Compute a month and publish it
     #[command(
@@ -99,6 +105,39 @@ pub(crate) enum Command {
         #[arg(long)]
         reopen: bool,
     },
+    /// List what was published: when, of which version, what moved, and how many numbers changed
+    #[command(after_help = "Examples:\n  cxroi runs\n  cxroi runs --period 2024-12")]
+    Runs {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month to look at [default: all published ones]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+    },
+    /// Get the published files of a month, each held against what was written down when it was published
+    #[command(after_help = PULL_HELP)]
+    Pull {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month [default: the newest published one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+        /// The folder to write to [default: one of the month's name, here]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// Print links to the published files of a month on S3, for whoever has no key to it
+    #[command(after_help = SHARE_HELP)]
+    Share {
+        #[command(flatten)]
+        lake: Lake,
+        /// The month [default: the newest published one]
+        #[arg(long, value_name = "YYYY-MM")]
+        period: Option<Month>,
+        /// Hours that the links work, up to a week
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=168))]
+        expires_in: u32,
+    },
     /// Hold what is published against what was written down when it was: nothing gone, nothing changed
     #[command(after_help = "Examples:\n  cxroi verify\n  cxroi verify --period 2024-12")]
     Verify {
@@ -151,6 +190,21 @@ pub(crate) enum Command {
         output: Option<PathBuf>,
     },
 }
+
+const PULL_HELP: &str =
+    "A file that is there already is written anew. What names customers (rejected.parquet, facts) is not among them.
+
+Examples:
+  cxroi pull
+  cxroi pull --period 2024-12 --to december";
+
+const SHARE_HELP: &str =
+    "A link shows what is published now, also after a later restatement. It works for everybody who has it, and not
+longer than the keys that sign it: those of a role or of SSO often end within hours.
+
+Examples:
+  cxroi share
+  cxroi share --period 2024-12 --expires-in 72";
 
 const FORGET_HELP: &str =
     "Delete their rows in the lake first: what it still holds comes back with the next rollup of a month.

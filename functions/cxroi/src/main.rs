@@ -7,13 +7,15 @@ mod show;
 mod whatif;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::Parser;
-use engine::{Config, Engine, Error, Month, Outcome, Progress, Stores};
+use engine::{Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
@@ -57,8 +59,15 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 async fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { folder, customers } => demo::run(&folder, customers).await?,
-        Command::Check { lake } => return check(&open(&lake).await?).await,
-        Command::Plan { lake, period } => show::say(&show::plan(&open(&lake).await?.plan(period, Utc::now()).await?))?,
+        Command::Check { lake } => return check(&lake).await,
+        Command::Plan { lake, period, estimate } => {
+            let (engine, now) = (open(&lake).await?, Utc::now());
+            let plan = engine.plan(period, now).await?;
+            show::say(&show::plan(&plan, now))?;
+            if estimate {
+                show::say(&show::expected(&engine.expected(&plan)))?;
+            }
+        }
         Command::Run { lake, period, output, refresh_dimensions, refresh_version } => {
             let refresh = Refresh { dimensions: refresh_dimensions, version: refresh_version };
             run(&lake, output.as_deref(), period, refresh).await?;
@@ -80,6 +89,33 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let pointer = engine::close(&config, &stores, period, !reopen).await?;
             let state = if pointer.closed { "closed" } else { "open again" };
             show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
+        }
+        Command::Runs { lake, period } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            show::say(&show::publications(&engine::publications(&config, &stores, period).await?))?;
+        }
+        Command::Pull { lake, period, to } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            let (period, pointer, files) = engine::pull(&config, &stores, period).await?;
+            let folder = to.unwrap_or_else(|| period.clone().into());
+            write_all(&folder, &files)?;
+            let Pointer { seq, run_id, .. } = &pointer;
+            let (count, folder) = (files.len(), folder.display());
+            show::say(&format!(
+                "{period}, number {seq}, run {run_id}: {count} files in {folder}, each as it was published\n"
+            ))?;
+        }
+        Command::Share { lake, period, expires_in } => {
+            let stores = Stores::default();
+            let config = configuration(&lake, None, &stores).await?;
+            let valid = std::time::Duration::from_secs(u64::from(expires_in) * 3_600);
+            let (period, links) = engine::links(&config, &stores, period, valid).await?;
+            show::say(&format!("{period}, for {expires_in} hours:\n"))?;
+            for (name, link) in links {
+                show::say(&format!("{name}\n  {link}\n"))?;
+            }
         }
         Command::Verify { lake, period } => {
             let stores = Stores::default();
@@ -107,6 +143,18 @@ async fn perform(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes files into a folder, each whole or not at all.
+fn write_all(folder: &Path, files: &[(String, Bytes)]) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        let part = folder.join(format!(".{name}.part"));
+        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path));
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 async fn configuration(lake: &Lake, output: Option<&str>, stores: &Stores) -> Result<Config> {
@@ -217,18 +265,29 @@ async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome
 }
 
 /// Prints what every check finds; the exit code says whether anything was found.
-async fn check(engine: &Engine) -> Result<ExitCode> {
+async fn check(lake: &Lake) -> Result<ExitCode> {
     /// Rows shown of what a check finds.
     const SHOWN: usize = 10;
+    let (stores, now) = (Stores::default(), Utc::now());
+    let config = configuration(lake, None, &stores).await?;
     let mut sound = true;
-    match engine.plan(None, Utc::now()).await {
-        Ok(plan) => show::say(&show::plan(&plan))?,
+    for (claim, found) in engine::prove_store(&config, &stores, now).await? {
+        sound &= found.is_none();
+        let state = if found.is_none() { "ok" } else { "found" };
+        show::say(&format!(
+            "{state:<10} store: {claim}{}\n",
+            found.map(|found| format!(" {found}")).unwrap_or_default()
+        ))?;
+    }
+    let engine = Engine::open(config, &stores).await?;
+    match engine.plan(None, now).await {
+        Ok(plan) => show::say(&show::plan(&plan, now))?,
         Err(error) => {
             sound = false;
             show::say(&format!("found      {error}\n"))?;
         }
     }
-    let analyst = engine.analyst(Utc::now()).await?;
+    let analyst = engine.analyst(now).await?;
     for (name, claim, rows) in engine.checks(&analyst).await? {
         let batches = rows.limit(0, Some(SHOWN + 1))?.collect().await?;
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use engine::{Forgotten, Outcome, Plan, Pointer, Unused, figure};
+use chrono::{DateTime, Utc};
+use engine::{Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure};
 use serde_json::Value;
 
 /// Writes to standard output.
@@ -53,14 +54,15 @@ fn marks(pointer: &Pointer) -> String {
 }
 
 /// The plan as a few lines.
-pub(crate) fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan, now: DateTime<Utc>) -> String {
     let mut text = format!("report     {}, history from {}\n", plan.period, plan.history_start);
     if let Some(reason) = &plan.incomplete {
         text.push_str(&format!("incomplete {reason}\n"));
     }
     for (name, feed) in plan.feeds.iter() {
         let (first, last) = (feed.first.format("%Y-%m-%d"), feed.last.format("%Y-%m-%d %H:%M UTC"));
-        text.push_str(&format!("feed       {name}: {} rows from {first} to {last}\n", feed.rows));
+        let days = (now - feed.last).num_days();
+        text.push_str(&format!("feed       {name}: {} rows from {first} to {last}, {days} days ago\n", feed.rows));
     }
     let read: Vec<String> = plan.to_read().map(|month| month.month.to_string()).collect();
     let months = plan.months.len();
@@ -72,6 +74,44 @@ pub(crate) fn plan(plan: &Plan) -> String {
         }
     }
     text
+}
+
+/// What a run is expected to need, as a few lines.
+pub(crate) fn expected(expected: &Expected) -> String {
+    let Expected { rows, bytes, facts, cores, .. } = expected;
+    format!(
+        "rows       about {rows:.0} of the lake in {:.1} MB; the report is of {facts:.0} customer-months\n\
+         time       about {:.0} s on the {cores} cores of this machine, at rates that were measured on two of another\n\
+         cost       about {:.4} USD on Lambda, at the list price of us-east-1, without requests and storage\n",
+        bytes / 1e6,
+        expected.here().ceil(),
+        expected.dollars(),
+    )
+}
+
+/// What was published, a line each.
+pub(crate) fn publications(publications: &[Listed]) -> String {
+    let mut text = String::new();
+    for Listed { publication, changed, visible } in publications {
+        let Publication { period, pointer, published_at, version, moved, late_rows, .. } = publication;
+        let at = published_at.format("%Y-%m-%d %H:%M UTC");
+        text.push_str(&format!("{period}  {:>3}  {at}  run {}  version {version}", pointer.seq, pointer.run_id));
+        if !moved.is_empty() {
+            let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
+            text.push_str(&format!("; moved: {}; {changed} numbers changed", moved.join(", ")));
+        }
+        let late: Vec<String> =
+            late_rows.iter().filter(|(_, rows)| **rows > 0).map(|(source, rows)| format!("{source} {rows}")).collect();
+        if !late.is_empty() {
+            text.push_str(&format!("; late rows: {}", late.join(", ")));
+        }
+        text.push_str(&visible.as_ref().map_or("; replaced".to_owned(), marks));
+        text.push('\n');
+    }
+    match text.is_empty() {
+        true => "nothing is published; `cxroi run` publishes a month\n".to_owned(),
+        false => text,
+    }
 }
 
 /// What was verified, a line a period and one for each problem.

@@ -14,13 +14,13 @@ use crate::{Config, Engine, Stores};
 const MEMORY_FLOOR: usize = 512 << 20;
 
 /// Memory that comes with one core of Lambda.
-const MEMORY_OF_A_CORE: usize = 1_769 << 20;
+pub(crate) const MEMORY_OF_A_CORE: usize = 1_769 << 20;
 
 /// Time that a function keeps to say that it stopped.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a second with a gigabyte of memory costs, and a call, in US dollars: the first tier of AWS's price list of us-east-1.
-const GIGABYTE_SECOND: f64 = if cfg!(target_arch = "aarch64") { 0.000_013_333_4 } else { 0.000_016_666_7 };
+pub(crate) const GIGABYTE_SECOND: f64 = if cfg!(target_arch = "aarch64") { 0.000_013_333_4 } else { 0.000_016_666_7 };
 const CALL: f64 = 0.000_000_2;
 
 /// A number of a call, with its unit as CloudWatch has it.

@@ -8,9 +8,11 @@
 
 pub mod config;
 pub mod contract;
+mod doctor;
 pub mod error;
 mod estimates;
 mod exact_sum;
+mod expected;
 pub mod feed;
 mod function;
 mod glossary;
@@ -26,6 +28,7 @@ mod pair_sums;
 mod pinned;
 pub mod plan;
 mod publish;
+mod published;
 mod rejected;
 mod report;
 mod restatement;
@@ -54,13 +57,16 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
 pub use crate::config::Config;
+pub use crate::doctor::Claim;
 pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
+pub use crate::expected::Expected;
 pub use crate::function::{Function, Metric};
 pub use crate::housekeeping::{Forgotten, Unused};
 pub use crate::month::Month;
 pub use crate::plan::Plan;
-pub use crate::publish::Pointer;
+pub use crate::publish::{Pointer, Publication};
+pub use crate::published::Listed;
 pub use crate::rollup::{Counts, Record};
 pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
@@ -218,6 +224,11 @@ impl Engine {
     /// [`Error::NotReady`] if the month is not closed.
     pub async fn plan(&self, period: Option<Month>, now: DateTime<Utc>) -> Result<Plan> {
         plan::plan(self, period, now).await
+    }
+
+    /// What a run of a plan is expected to read, take and cost.
+    pub fn expected(&self, plan: &Plan) -> Expected {
+        expected::of(self, plan)
     }
 
     /// Plans, makes the missing facts, computes the estimates and publishes them, unless the same are out already.
@@ -419,7 +430,7 @@ impl Engine {
     }
 
     /// What can be checked of the whole lake: a name, a claim, and a query for what breaks it. First the rows of each
-    /// source that cannot be read, then every file of `sql/checks` whose sources are configured.
+    /// source that cannot be read, or are there twice, then every file of `sql/checks` whose sources are configured.
     ///
     /// # Errors
     /// [`Error::Query`] for a check that does not run.
@@ -434,6 +445,18 @@ impl Engine {
             let context = || format!("cannot read {}", source.name);
             let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
             checks.push((format!("audit.{}", source.name), "Every row can be read.".to_owned(), rows));
+            let identity: Vec<&str> = source.identity.iter().copied().chain(source.time.map(|_| "month")).collect();
+            if let ([_, ..], there) = (source.identity, source.identity.join(" is not null and ")) {
+                let identity = identity.join(", ");
+                let sql = format!(
+                    "select {identity}, count(*) as rows from audit.{} where rejected is null and {there} is not null \
+                     group by {identity} having count(*) > 1 order by {identity}",
+                    source.name
+                );
+                let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
+                let claim = "No row is there twice: of several with one id, the first by all columns is used.";
+                checks.push((format!("audit.{}", source.name), claim.to_owned(), rows));
+            }
         }
         for model in self.models.layer("checks") {
             if model
@@ -456,11 +479,71 @@ impl Engine {
 /// # Errors
 /// [`Error::Input`] if there is none.
 pub async fn summary(config: &Config, stores: &Stores, period: Option<Month>) -> Result<(Pointer, String)> {
-    let period = match period {
-        Some(period) => period.to_string(),
-        None => newest(config, stores).await?.0,
+    let period = or_newest(config, stores, period).await?;
+    published::summary(&stores.locate(&config.output)?, &period).await
+}
+
+async fn or_newest(config: &Config, stores: &Stores, period: Option<Month>) -> Result<String> {
+    match period {
+        Some(period) => Ok(period.to_string()),
+        None => Ok(newest(config, stores).await?.0),
+    }
+}
+
+/// The files that are published of a period, or of the newest one, by name: each is what was written down when it was
+/// published. What names customers is not among them. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if there is none, or a file is gone or another one.
+pub async fn pull(
+    config: &Config,
+    stores: &Stores,
+    period: Option<Month>,
+) -> Result<(String, Pointer, Vec<(String, bytes::Bytes)>)> {
+    let period = or_newest(config, stores, period).await?;
+    let (pointer, files) = published::pull(&stores.locate(&config.output)?, &period).await?;
+    Ok((period, pointer, files))
+}
+
+/// Links to these files, for whoever has no key to the store: name and link. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if there is none, or the store makes no links.
+pub async fn links(
+    config: &Config,
+    stores: &Stores,
+    period: Option<Month>,
+    valid: std::time::Duration,
+) -> Result<(String, Vec<(String, url::Url)>)> {
+    let period = or_newest(config, stores, period).await?;
+    let links = published::links(&stores.locate(&config.output)?, &period, valid).await?;
+    Ok((period, links))
+}
+
+/// Every publication of a period, or of all periods, newest first. Needs no lake, only the output.
+///
+/// # Errors
+/// [`Error::Input`] if nothing is published, or what was written down of a publication cannot be read.
+pub async fn publications(config: &Config, stores: &Stores, period: Option<Month>) -> Result<Vec<Listed>> {
+    let output = stores.locate(&config.output)?;
+    let periods = match period {
+        Some(period) => vec![period.to_string()],
+        None => publish::pointers(&output).await?.into_keys().rev().collect(),
     };
-    publish::summary(&stores.locate(&config.output)?, &period).await
+    let mut listed = Vec::new();
+    for period in periods {
+        listed.extend(published::history(&output, &period).await?);
+    }
+    Ok(listed)
+}
+
+/// Tries what publication needs of the output's store, on objects of its own. Needs no lake.
+///
+/// # Errors
+/// [`Error::Store`] where nothing can be written or read at all.
+pub async fn prove_store(config: &Config, stores: &Stores, now: DateTime<Utc>) -> Result<Vec<Claim>> {
+    let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
+    doctor::prove(&output, now).await
 }
 
 /// The newest published period, and its pointer. Needs no lake, only the output.
@@ -503,7 +586,7 @@ pub async fn verify(
     let mut verified = BTreeMap::new();
     for found in publish::pointers(&output).await?.into_keys() {
         if period.is_none_or(|period| period.to_string() == found) {
-            let of_period = publish::verify(&output, &found).await?;
+            let of_period = published::verify(&output, &found).await?;
             verified.insert(found, of_period);
         }
     }

@@ -59,7 +59,7 @@ pub struct MonthPlan {
     pub(crate) until: DateTime<Utc>,
     /// The finished facts, if they are there.
     pub record: Option<Record>,
-    objects: BTreeSet<(String, usize)>,
+    pub(crate) objects: BTreeSet<(String, usize)>,
     /// The only fact table that is made.
     pub(crate) only: Option<&'static str>,
 }

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
-use crate::housekeeping::Rewritten;
 use crate::plan::Plan;
 use crate::report::Ledger;
 use crate::restatement::{self, Basis};
@@ -107,7 +106,7 @@ impl Replaced {
 }
 
 /// The rows of a table that was published.
-async fn table(location: &Location) -> Result<RecordBatch> {
+pub(crate) async fn table(location: &Location) -> Result<RecordBatch> {
     read(original(location).await?).context(|| format!("cannot read {location}"))
 }
 
@@ -116,13 +115,13 @@ type Files = [(&'static str, Vec<u8>); 4];
 
 /// The names of a publication's own files.
 const PUBLICATION: &str = "publication.json";
-const SUMMARY: &str = "summary.json";
-const RESTATEMENTS: &str = "restatements.parquet";
+pub(crate) const SUMMARY: &str = "summary.json";
+pub(crate) const RESTATEMENTS: &str = "restatements.parquet";
 const PAGE: &str = "report.html";
 const WORKBOOK: &str = "roi.xlsx";
 
 /// What was written down of the publication that a pointer names.
-async fn publication(output: &Location, period: &str, pointer: &Pointer) -> Result<Publication> {
+pub(crate) async fn publication(output: &Location, period: &str, pointer: &Pointer) -> Result<Publication> {
     parsed(&output.join(&pointer.publication(period)).join(PUBLICATION)).await
 }
 
@@ -173,26 +172,30 @@ pub(crate) struct Manifest {
     pub(crate) rows: BTreeMap<String, Ledger>,
     statuses: BTreeMap<String, usize>,
     /// The run's own files, by name, with the hash of their content.
-    files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// What depends on when a run was published, and on what was published before.
-#[derive(Debug, Serialize, Deserialize)]
-struct Publication {
-    period: String,
-    pointer: Pointer,
-    published_at: DateTime<Utc>,
-    version: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Publication {
+    /// The period.
+    pub period: String,
+    /// What names it.
+    pub pointer: Pointer,
+    /// When it was published.
+    pub published_at: DateTime<Utc>,
+    /// The version that published it.
+    pub version: String,
     /// What was visible until then.
-    replaces: Option<Pointer>,
+    pub(crate) replaces: Option<Pointer>,
     /// What was visible first.
     first: Pointer,
     /// Rows that reached the months of history after that, by source.
-    late_rows: BTreeMap<String, u64>,
+    pub late_rows: BTreeMap<String, u64>,
     /// The inputs that moved since what it replaces.
-    moved: BTreeSet<String>,
+    pub moved: BTreeSet<String>,
     /// Its own files, by name, with the hash of their content.
-    files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// The manifest of what a pointer of the period names.
@@ -406,21 +409,11 @@ impl Run<'_> {
     }
 }
 
-/// What is published of a period: its pointer, and its summary as JSON text.
-pub(crate) async fn summary(output: &Location, period: &str) -> Result<(Pointer, String)> {
-    let published = published(output, period).await?.ok_or_else(|| {
-        Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
-    })?;
-    let summary = output.join(&published.pointer.publication(period)).join(SUMMARY);
-    let text = String::from_utf8(original(&summary).await?.to_vec());
-    Ok((published.pointer, text.map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))?))
-}
-
 /// The folder of the newest period's files for people.
 const LATEST: &str = "summaries/latest/";
 
 /// What is copied of a publication, and to where: the files that it has, which an older version may have had fewer of.
-async fn copies(output: &Location, period: &str, pointer: &Pointer) -> Result<Vec<(String, String)>> {
+pub(crate) async fn copies(output: &Location, period: &str, pointer: &Pointer) -> Result<Vec<(String, String)>> {
     let (run, place) = (pointer.folder(period), pointer.publication(period));
     let mut copies = vec![
         (format!("{run}/estimates.parquet"), format!("summaries/estimates/period={period}/estimates.parquet")),
@@ -437,12 +430,12 @@ async fn copies(output: &Location, period: &str, pointer: &Pointer) -> Result<Ve
 }
 
 /// Whether a copy is another period's to write.
-async fn is_of_a_newer_period(output: &Location, copy: &str, period: &str) -> Result<bool> {
+pub(crate) async fn is_of_a_newer_period(output: &Location, copy: &str, period: &str) -> Result<bool> {
     Ok(copy.starts_with(LATEST) && newest(output).await?.is_some_and(|newest| newest.as_str() > period))
 }
 
 /// What was published, which is there.
-async fn original(from: &Location) -> Result<Bytes> {
+pub(crate) async fn original(from: &Location) -> Result<Bytes> {
     let gone = || Error::Input(format!("{from} was published and is gone"));
     Ok(from.get().await?.ok_or_else(gone)?.0)
 }
@@ -473,54 +466,6 @@ pub(crate) async fn copies_are_behind(engine: &Engine, period: &str, pointer: &P
         }
     }
     Ok(false)
-}
-
-/// How many objects of a publication there are to look at, and what is wrong with some of them.
-pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Vec<String>)> {
-    let gone = || Error::Input(format!("{period} is not published any more; try again"));
-    let pointer = published(output, period).await?.ok_or_else(gone)?.pointer;
-    let manifest = manifest(output, period, &pointer).await?;
-    let run = pointer.folder(period);
-    let mut expected: BTreeMap<String, String> = BTreeMap::new();
-    let rewritten = Rewritten::read(output).await?;
-    for (name, hash) in manifest.files {
-        let written = FactTable { key: format!("{run}/{name}"), content: hash, ..FactTable::default() };
-        let now = rewritten.now(&written);
-        expected.insert(now.key, now.content);
-    }
-    for table in manifest.basis.tables() {
-        let now = Rewritten::there(output, table.clone()).await?;
-        expected.insert(now.key, now.content);
-    }
-    let publication = publication(output, period, &pointer).await?;
-    let place = pointer.publication(period);
-    expected.extend(publication.files.into_iter().map(|(name, hash)| (format!("{place}/{name}"), hash)));
-    let mut problems = Vec::new();
-    let mut objects = expected.len();
-    for (key, hash) in expected {
-        let place = output.join(&key);
-        match place.get().await? {
-            None => problems.push(format!("{place} is gone")),
-            Some((bytes, _)) if content(&bytes) != hash => problems.push(format!("{place} is not what was written")),
-            Some(_) => {}
-        }
-    }
-    for (from, key) in copies(output, period, &pointer).await? {
-        if is_of_a_newer_period(output, &key, period).await? {
-            continue;
-        }
-        objects += 1;
-        let (from, to) = (output.join(&from), output.join(&key));
-        match (from.get().await?, to.get().await?) {
-            (None, _) => problems.push(format!("{from} is gone")),
-            (_, None) => problems.push(format!("{to} is gone; the next run writes it again")),
-            (Some((original, _)), Some((copy, _))) if original != copy => {
-                problems.push(format!("{to} is not a copy of {from}; the next run writes it again"));
-            }
-            _ => {}
-        }
-    }
-    Ok((objects, problems))
 }
 
 /// Brings the copies below `summaries/` to what the pointer says. Returns how many had to be written.

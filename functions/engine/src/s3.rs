@@ -22,6 +22,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime as SdkTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use aws_sdk_s3::{Client, config};
@@ -37,6 +38,7 @@ use object_store::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OnceCell;
+use url::Url;
 
 /// The metadata in which a conditional write names itself.
 const ATTEMPT: &str = "cxroi-attempt";
@@ -62,6 +64,8 @@ pub(crate) struct KmsKey(pub(crate) String);
 pub(crate) struct S3Store {
     bucket: String,
     client: Arc<OnceCell<Client>>,
+    /// Objects a page of a listing; the store's own choice where it is not set.
+    page: Option<i32>,
 }
 
 impl fmt::Display for S3Store {
@@ -72,7 +76,20 @@ impl fmt::Display for S3Store {
 
 impl S3Store {
     pub(crate) fn new(bucket: &str) -> Self {
-        Self { bucket: bucket.to_owned(), client: Arc::default() }
+        Self { bucket: bucket.to_owned(), client: Arc::default(), page: None }
+    }
+
+    /// The same bucket, listed in pages of so many objects.
+    pub(crate) fn in_pages_of(self, objects: i32) -> Self {
+        Self { page: Some(objects), ..self }
+    }
+
+    /// A link that reads an object for a while, signed by whose keys these are.
+    pub(crate) async fn link(&self, location: &Path, valid: Duration) -> Result<Url> {
+        let valid = PresigningConfig::expires_in(valid).map_err(|error| generic(chain(&error)))?;
+        let request = self.client().await.get_object().bucket(&self.bucket).key(location.as_ref()).presigned(valid);
+        let signed = request.await.map_err(|error| generic(chain(&error)))?;
+        Url::parse(signed.uri()).map_err(|error| generic(error.to_string()))
     }
 
     async fn client(&self) -> &Client {
@@ -193,7 +210,7 @@ impl S3Store {
         let delimiter = delimiter.map(str::to_owned);
         let pages = async move {
             let request = store.client().await.list_objects_v2().bucket(&store.bucket).set_prefix(prefix);
-            let pages = request.set_delimiter(delimiter).into_paginator().send();
+            let pages = request.set_delimiter(delimiter).set_max_keys(store.page).into_paginator().send();
             stream::try_unfold((store, pages), async |(store, mut pages)| {
                 let Some(page) = pages.next().await else { return Ok(None) };
                 let page = page.map_err(|error| store.failed(&Path::default(), &error))?;

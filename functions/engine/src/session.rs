@@ -186,6 +186,7 @@ pub(crate) fn parameters(config: &Config, reported: Option<&Reported>) -> Parame
         ("currency", ScalarValue::from(config.currency.as_str())),
         ("default_margin_rate", rate(config.method.default_margin_rate)),
         ("winsor_quantile", rate(config.method.winsor_quantile)),
+        ("ledger_tolerance", rate(config.method.ledger_tolerance)),
         ("nps_expectation", ScalarValue::from(config.method.expectations[0])),
         ("csat_expectation", ScalarValue::from(config.method.expectations[1])),
         ("ces_expectation", ScalarValue::from(config.method.expectations[2])),

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -167,6 +168,31 @@ impl Location {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(error).context(|| format!("cannot write {self}")),
         }
+    }
+
+    /// A link to the object that works for a while without a key to the store.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a store that makes none.
+    pub(crate) async fn link(&self, valid: Duration) -> Result<Url> {
+        let Some(store) = self.s3() else {
+            return Err(Error::Input(format!(
+                "{self}: only objects on S3 have links; `cxroi pull` gets the files to send"
+            )));
+        };
+        store.link(&self.path, valid).await.context(|| format!("cannot make a link to {self}"))
+    }
+
+    /// The same place, where a listing comes in pages of so many objects, if the store has pages.
+    pub(crate) fn in_pages_of(&self, objects: i32) -> Self {
+        match self.s3() {
+            Some(store) => self.clone().within(Arc::new(store.in_pages_of(objects))),
+            None => self.clone(),
+        }
+    }
+
+    fn s3(&self) -> Option<S3Store> {
+        self.url.host_str().filter(|_| self.url.scheme() == "s3").map(S3Store::new)
     }
 
     async fn write(&self, bytes: impl Into<Bytes>, mode: PutMode) -> object_store::Result<()> {

@@ -1,0 +1,152 @@
+//! What readers ask of what is published: the summary, the files, how they came to be, and whether they are still what was
+//! written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::housekeeping::Rewritten;
+use crate::publish::{
+    Pointer, Publication, RESTATEMENTS, SUMMARY, copies, is_of_a_newer_period, manifest, original, publication,
+    published, table,
+};
+use crate::restatement;
+use crate::rollup::{FactTable, content};
+use crate::store::Location;
+
+/// What names customers of a run's own files: it stays where it is.
+const REJECTED: &str = "rejected.parquet";
+
+/// What is published of a period: its pointer, and its summary as JSON text.
+pub(crate) async fn summary(output: &Location, period: &str) -> Result<(Pointer, String)> {
+    let pointer = visible(output, period).await?;
+    let summary = output.join(&pointer.publication(period)).join(SUMMARY);
+    let text = String::from_utf8(original(&summary).await?.to_vec());
+    Ok((pointer, text.map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))?))
+}
+
+/// The pointer of a period that is published.
+async fn visible(output: &Location, period: &str) -> Result<Pointer> {
+    let nothing = || {
+        Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it if it is closed"))
+    };
+    Ok(published(output, period).await?.ok_or_else(nothing)?.pointer)
+}
+
+/// One publication of a period, as it is told of later.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// What was written down of it.
+    pub publication: Publication,
+    /// How many numbers it changed of the publication before.
+    pub changed: usize,
+    /// The pointer with what finance and a schedule marked it with, while the publication is visible.
+    pub visible: Option<Pointer>,
+}
+
+/// The publications of a period, newest first.
+pub(crate) async fn history(output: &Location, period: &str) -> Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    let newest = visible(output, period).await?;
+    let mut next = Some(newest.clone());
+    while let Some(pointer) = next {
+        let publication = publication(output, period, &pointer).await?;
+        let restatements = table(&output.join(&pointer.publication(period)).join(RESTATEMENTS)).await?;
+        next = publication.replaces.clone();
+        let changed = restatement::of(&restatements, pointer.seq);
+        let visible = listed.is_empty().then(|| newest.clone());
+        listed.push(Listed { publication, changed, visible });
+    }
+    Ok(listed)
+}
+
+/// The files of a publication that name no customer: name, key below the output, and the hash of the content.
+async fn files(output: &Location, period: &str, pointer: &Pointer) -> Result<Vec<(String, String, String)>> {
+    let (run, place) = (pointer.folder(period), pointer.publication(period));
+    let of_run = manifest(output, period, pointer).await?.files.into_iter().filter(|(name, _)| name != REJECTED);
+    let of_publication = publication(output, period, pointer).await?.files;
+    let of_run = of_run.map(|(name, hash)| (format!("{run}/{name}"), name, hash));
+    let of_publication = of_publication.into_iter().map(|(name, hash)| (format!("{place}/{name}"), name, hash));
+    Ok(of_run.chain(of_publication).map(|(key, name, hash)| (name, key, hash)).collect())
+}
+
+/// The files of what is published of a period, each held against what was written down when it was.
+pub(crate) async fn pull(output: &Location, period: &str) -> Result<(Pointer, Vec<(String, Bytes)>)> {
+    let pointer = visible(output, period).await?;
+    let mut pulled = Vec::new();
+    for (name, key, hash) in files(output, period, &pointer).await? {
+        let place = output.join(&key);
+        let bytes = original(&place).await?;
+        if content(&bytes) != hash {
+            return Err(Error::Input(format!(
+                "{place} is not what was written; `cxroi verify` looks at everything, and a version that the bucket kept \
+                 is the way back"
+            )));
+        }
+        pulled.push((name, bytes));
+    }
+    let lineage = original(&output.join(&pointer.folder(period)).join("manifest.json")).await?;
+    pulled.push(("manifest.json".to_owned(), lineage));
+    Ok((pointer, pulled))
+}
+
+/// Links to the files of what is published of a period, for whoever has no key to the store.
+pub(crate) async fn links(output: &Location, period: &str, valid: Duration) -> Result<Vec<(String, Url)>> {
+    let pointer = visible(output, period).await?;
+    let mut links = Vec::new();
+    for (name, key, _) in files(output, period, &pointer).await? {
+        links.push((name, output.join(&key).link(valid).await?));
+    }
+    Ok(links)
+}
+
+/// How many objects of a publication there are to look at, and what is wrong with some of them.
+pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Vec<String>)> {
+    let gone = || Error::Input(format!("{period} is not published any more; try again"));
+    let pointer = published(output, period).await?.ok_or_else(gone)?.pointer;
+    let manifest = manifest(output, period, &pointer).await?;
+    let run = pointer.folder(period);
+    let mut expected: BTreeMap<String, String> = BTreeMap::new();
+    let rewritten = Rewritten::read(output).await?;
+    for (name, hash) in manifest.files {
+        let written = FactTable { key: format!("{run}/{name}"), content: hash, ..FactTable::default() };
+        let now = rewritten.now(&written);
+        expected.insert(now.key, now.content);
+    }
+    for table in manifest.basis.tables() {
+        let now = Rewritten::there(output, table.clone()).await?;
+        expected.insert(now.key, now.content);
+    }
+    let publication = publication(output, period, &pointer).await?;
+    let place = pointer.publication(period);
+    expected.extend(publication.files.into_iter().map(|(name, hash)| (format!("{place}/{name}"), hash)));
+    let mut problems = Vec::new();
+    let mut objects = expected.len();
+    for (key, hash) in expected {
+        let place = output.join(&key);
+        match place.get().await? {
+            None => problems.push(format!("{place} is gone")),
+            Some((bytes, _)) if content(&bytes) != hash => problems.push(format!("{place} is not what was written")),
+            Some(_) => {}
+        }
+    }
+    for (from, key) in copies(output, period, &pointer).await? {
+        if is_of_a_newer_period(output, &key, period).await? {
+            continue;
+        }
+        objects += 1;
+        let (from, to) = (output.join(&from), output.join(&key));
+        match (from.get().await?, to.get().await?) {
+            (None, _) => problems.push(format!("{from} is gone")),
+            (_, None) => problems.push(format!("{to} is gone; the next run writes it again")),
+            (Some((original, _)), Some((copy, _))) if original != copy => {
+                problems.push(format!("{to} is not a copy of {from}; the next run writes it again"));
+            }
+            _ => {}
+        }
+    }
+    Ok((objects, problems))
+}
