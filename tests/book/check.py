@@ -195,15 +195,20 @@ def plain(arrow):
 
 
 def errors():
-    """Quoted messages whose words do not stand in the source, and kinds of errors without a section."""
-    sources = "\n".join(path.read_text() for path in sorted((ROOT / "functions").rglob("src/**/*.rs")))
-    sources = re.sub(r"\\\n\s*", "", sources).replace('\\"', '"')
-    text = (BOOK / "src" / "errors.md").read_text()
+    """Quoted messages whose words do not stand in the source, messages of the source that are not quoted, and kinds without a section."""
+    files = sorted((ROOT / "functions").rglob("src/**/*.rs"))
+    source = "\n".join(file.read_text().split("#[cfg(test)]")[0] for file in files)
+    source = re.sub(r"\\\n\s*", "", source).replace('\\"', "”")
+    text = (BOOK / "src" / "errors.md").read_text().replace('"', "”")
     quoted = re.findall(r"^\| `(.*?)` \|", text, re.MULTILINE)
-    for message in quoted:
-        # What is between … is in the source as it is; the rest is filled in.
-        yield from (f"errors.md: no source says `{part}`" for part in re.split(r"\s*…\s*", message) if part and part not in sources)
-    kinds = re.search(r"fn kind\(.*?\n    }\n", sources, re.DOTALL)[0]
+    # What is between … stands in the source as it is; the rest is filled in.
+    parts = [part for message in quoted for part in re.split(r"\s*…\s*", message) if part]
+    yield from (f"errors.md: no source says `{part}`" for part in parts if part not in source)
+    for message in re.findall(r'Error::(?:Input|NotReady|Audit|Deadline)\(\s*(?:format!\(\s*)?"([^"]*)"', source):
+        told = any(len(part) > 7 and part in message for part in parts)
+        if not told and max(len(words) for words in re.split(r"{.*?}", message)) > 12:
+            yield f"errors.md leaves out `{message}`"
+    kinds = re.search(r"fn kind\(.*?\n    }\n", source, re.DOTALL)[0]
     yield from (f"errors.md has no section {kind}" for kind in re.findall(r'=> "(\w+)"', kinds) if f"\n## {kind}" not in text)
     print(f"errors.md: {len(quoted)} messages")
 
