@@ -21,6 +21,7 @@ import sqlglot
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BOOK = ROOT / "functions" / "cxroi" / "book"
+ENGINE = ROOT / "functions" / "engine" / "src"
 PAGES = sorted(page for page in (BOOK / "src").glob("*.md") if page.name != "SUMMARY.md")
 FENCE = re.compile(r"^```(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A block's kind, and how a shell runs a file of it.
@@ -50,7 +51,7 @@ def main():
         (work / "bin" / "cxroi").symlink_to(arguments.cxroi.resolve())
         os.environ |= {"PATH": f"{work / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"}
         os.environ.pop("CXROI_CONFIG", None)
-        found = [*built(work), *named(), *columns(work), *errors()]
+        found = [*built(work), *named(), *columns(work), *errors(), *words()]
         for page in [ROOT / "README.md", *PAGES]:
             found += [f"{page.name}: {problem}" for problem in executed(page, work)]
     if found:
@@ -166,15 +167,16 @@ def columns(work):
     truth = {}
     for row in csv.DictReader(run("cxroi", "sql", "--config", config, "--format", "csv", "-c", query).splitlines()):
         truth.setdefault(f"{row['table_schema']}.{row['table_name']}", {})[row["column_name"]] = plain(row["data_type"])
-    source = (ROOT / "functions" / "engine" / "src" / "rejected.rs").read_text()
+    source = (ENGINE / "rejected.rs").read_text()
     fields = re.findall(r'(?:text|Field::new)\("(\w+)", (?:DataType::(\w+), )?(?:true|false)\)', source)
     truth["rejected.parquet"] = {name: plain(kind or "Utf8") for name, kind in fields}
     described = {}
     for part in re.split(r"^### ", (BOOK / "src" / "columns.md").read_text(), flags=re.MULTILINE)[1:]:
-        name, same = part.split("\n", 1)[0], re.search(r"^As `(\S+)`", part, re.MULTILINE)
-        described[name] = dict(described[same[1]]) if same else {}
-        for names, kind in re.findall(r"^\| (`.*?`) \| (.*?) \|", part, re.MULTILINE):
-            described[name] |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind)
+        same = re.search(r"^As `(\S+)`", part, re.MULTILINE)
+        for name in part.split("\n", 1)[0].split(", "):
+            described[name] = dict(described[same[1].replace("*", name.split(".")[1])]) if same else {}
+            for names, kind in re.findall(r"^\| (`.*?`) \| (.*?) \|", part, re.MULTILINE):
+                described[name] |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind)
     for table in sorted(truth.keys() | described.keys()):
         there, said = truth.get(table, {}), described.get(table, {})
         if not there or not said:
@@ -194,11 +196,28 @@ def plain(arrow):
     return next((word for name, word in TYPES.items() if arrow.startswith(name)), arrow)
 
 
-def errors():
-    """Quoted messages whose words do not stand in the source, messages of the source that are not quoted, and kinds without a section."""
+def words():
+    """Statuses and flags that report.md leaves out, or that there are not."""
+    source, page = sources(), (BOOK / "src" / "report.md").read_text()
+    status = re.search(r"fn as_str\(self\).*?\n    }\n", (ENGINE / "estimates.rs").read_text(), re.DOTALL)[0]
+    pushed = re.findall(r'(?:flag|flags\.push)\("(\w+)"', source)
+    for heading, there in {"Statuses": re.findall(r'"(\w+)"', status), "Flags": pushed}.items():
+        section = re.search(rf"^## {heading}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)[1]
+        said = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)))
+        yield from (f"report.md leaves out {word}" for word in sorted(set(there) - set(said)))
+        yield from (f"report.md has {word}, which there is not" for word in said if f'"{word}"' not in source)
+
+
+def sources():
+    """All source but its tests, with strings on one line and quotation marks in them as ”."""
     files = sorted((ROOT / "functions").rglob("src/**/*.rs"))
     source = "\n".join(file.read_text().split("#[cfg(test)]")[0] for file in files)
-    source = re.sub(r"\\\n\s*", "", source).replace('\\"', "”")
+    return re.sub(r"\\\n\s*", "", source).replace('\\"', "”")
+
+
+def errors():
+    """Quoted messages whose words do not stand in the source, messages of the source that are not quoted, and kinds without a section."""
+    source = sources()
     text = (BOOK / "src" / "errors.md").read_text().replace('"', "”")
     quoted = re.findall(r"^\| `(.*?)` \|", text, re.MULTILINE)
     # What is between … stands in the source as it is; the rest is filled in.
