@@ -71,7 +71,8 @@ def demo(folder):
 
 def built(work):
     """What mdBook says of the book, and each link of a page to another, or to a heading of one, that leads nowhere."""
-    done = subprocess.run(["mdbook", "build", BOOK, "--dest-dir", work / "html"], capture_output=True, text=True)
+    mdbook = pathlib.Path(sys.executable).parent / "mdbook"
+    done = subprocess.run([mdbook, "build", BOOK, "--dest-dir", work / "html"], capture_output=True, text=True)
     lines = (done.stdout + done.stderr).splitlines()
     yield from (line for line in lines if re.search(r"\b(WARN|ERROR)\b|Caused by", line))
     chapters = re.findall(r"\(([\w-]+\.md)\)", (BOOK / "src" / "SUMMARY.md").read_text())
@@ -223,7 +224,8 @@ def errors():
     # What is between … stands in the source as it is; the rest is filled in.
     parts = [part for message in quoted for part in re.split(r"\s*…\s*", message) if part]
     yield from (f"errors.md: no source says `{part}`" for part in parts if part not in source)
-    for message in re.findall(r'Error::(?:Input|NotReady|Audit|Deadline)\(\s*(?:format!\(\s*)?"([^"]*)"', source):
+    made = r"Error::(?:Input|NotReady|Audit|Deadline)\(|return Err\(|\.problem\([^,]+,|refuse\("
+    for message in re.findall(rf'(?:{made})\s*(?:&?format!\(\s*)?"([^"]*)"', source):
         told = any(len(part) > 7 and part in message for part in parts)
         if not told and max(len(words) for words in re.split(r"{.*?}", message)) > 12:
             yield f"errors.md leaves out `{message}`"
