@@ -736,7 +736,7 @@ def attack_lake(cxroi, seed, folder, totals):
     for target, is_really, people in secrets(truth, seen, least):
         totals.small += target[0] == "value"
         if target in values:
-            close = abs(values[target] - is_really) <= EXACT * max(abs(is_really), 1e-9)
+            close = abs(values[target] - is_really) <= EXACT * max(abs(is_really), 1.0)
             if not close:
                 totals.wrong += 1
                 print(f"lake {seed}: {target}: worked out {values[target]}, is {is_really}: {reason(steps, target)}")
