@@ -729,15 +729,14 @@ def run(command, folder, limit):
         started = time.monotonic()
         environment = os.environ | {"RUST_BACKTRACE": "0"}
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)), start_new_session=True,
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment
         )
         stopped, peak = None, 0
         while True:
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            ended, status = os.waitpid(process.pid, os.WNOHANG)
             if ended:
                 break
-            peak = max(peak, resident(process.pid))
+            peak = max(peak, most_resident(process.pid))
             elapsed = time.monotonic() - started
             if elapsed > limit:
                 stopped = "time"
@@ -747,21 +746,23 @@ def run(command, folder, limit):
                 stopped = "output"
             if stopped:
                 process.kill()
-                _, status, usage = os.wait4(process.pid, 0)
+                _, status = os.waitpid(process.pid, 0)
                 break
             time.sleep(0.01 if elapsed < 1 else 0.05)
         process.returncode = code = os.waitstatus_to_exitcode(status)
         out.seek(0)
         text = out.read(20 << 20).decode("utf-8", "replace")
-        return Ended(code, text, time.monotonic() - started, max(peak, usage.ru_maxrss >> 10), stopped)
+        return Ended(code, text, time.monotonic() - started, peak, stopped)
 
 
-def resident(pid):
-    """Memory of a process in MB."""
+def most_resident(pid):
+    """The most memory that a process has held, in MB. (What `wait4` says counts this program's own before it became another.)"""
     try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() >> 20
-    except (FileNotFoundError, ProcessLookupError, IndexError):
+        if os.readlink(f"/proc/{pid}/exe") == os.readlink("/proc/self/exe"):
+            return 0
+        with open(f"/proc/{pid}/status") as file:
+            return next((int(line.split()[1]) >> 10 for line in file if line.startswith("VmHWM")), 0)
+    except OSError:
         return 0
 
 
@@ -897,6 +898,7 @@ def main():
     parser.add_argument("--query-time-limit", help="what `run.query_time_limit` is to be")
     parser.add_argument("--only", help="one kind of statements: write, outside, legal, endless, memory, crash, made, overlay")
     arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     findings = Findings()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary).resolve()
