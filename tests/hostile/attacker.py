@@ -17,6 +17,7 @@ with the second engine (`tests/peer/compare.py`) take turns with lakes made here
 
 import argparse
 import collections
+import itertools
 import random
 import subprocess
 import sys
@@ -155,7 +156,7 @@ def programmes(rng, folder, customers, last):
                 "cost_per_month": float(rng.randint(10, 900)),
             }
         )
-        share = rng.choice([0.1, 0.3, 0.5])
+        share = rng.choice([0.05, 0.05, 0.1, 0.3, 0.5])
         for row in customers:
             if rng.random() < share:
                 assignments.append({"initiative": f"p{number}", "customer_id": row["customer_id"], "arm": "treated"})
@@ -199,7 +200,7 @@ def published(cxroi, folder, least):
     key = lambda row: (row["section"], row["metric"], row["window"] or "", row["segment"])
     amounts = {key(row): row["amount"] for row in read("money") if row["amount"] is not None}
     for row in rows.values():
-        if row["unit"] == "money" and row["method"] == "census" and key(row) in amounts:
+        if row["unit"] == "money" and row["method"] == "census" and row["initiative"] is None and key(row) in amounts:
             row["value"] = float(amounts[key(row)])
     return rows
 
@@ -261,6 +262,18 @@ def find(rows, section, metric, window=None, **more):
 
 def segments_of(rows):
     return sorted({segment for _, segment in rows})
+
+
+def in_portfolio(rows):
+    """The programmes whose costs, which are never withheld, add up to that of the portfolio: contaminated ones are left out."""
+    costs = {family.initiative: row["value"] for (family, _), row in rows.items() if family.metric == "initiative_cost"}
+    whole = next((row["value"] for (family, _), row in rows.items() if family.metric == "portfolio_cost"), None)
+    costs = {name: cost for name, cost in costs.items() if cost is not None}
+    for size in range(len(costs) + 1) if whole is not None else ():
+        for names in itertools.combinations(sorted(costs), size):
+            if abs(sum(costs[name] for name in names) - whole) < 1e-6:
+                return set(names)
+    return set()
 
 
 def relations(rows, facts):
@@ -495,16 +508,20 @@ def of_segment(system, rows, facts, segment, value_of):
                 system.add(f"{family.metric} by {scaled[family.metric]}, {segment}", {value(active): 1.0}, both[0] / both[1] * 10_000)
     if segment == ALL:
         for what in ("value", "net", "value_raw", "net_raw", "cost"):
-            whole = find(rows, "initiatives", f"portfolio_{what}") or find(rows, "roi", f"portfolio_{what}")
-            parts = [family for family in families if family.metric == f"initiative_{what}"]
+            whole = next((family for family in families if family.metric == f"portfolio_{what}"), None)
+            metric = f"initiative_{what}"
+            parts = [family for family in families if family.metric == metric and family.initiative in facts["portfolio"]]
             if some(whole) and rows[whole, ALL]["status"] in ("ok", "suppressed"):
                 link(f"portfolio_{what}", (-1, value(whole)), *((1, value(part)) for part in parts))
         for family in families:
             if family.metric == "initiative_net":
-                own = {what: find(rows, family.section, f"initiative_{what}", initiative=family.initiative) for what in ("value", "cost")}
+                own = {
+                    "value": find(rows, family.section, "initiative_value", initiative=family.initiative, method=family.method),
+                    "cost": find(rows, family.section, "initiative_cost", initiative=family.initiative),
+                }
                 if all(map(some, own.values())):
                     link("net = value - cost", (1, value(family)), (-1, value(own["value"])), (1, value(own["cost"])))
-                    roi = find(rows, family.section, "roi", initiative=family.initiative)
+                    roi = find(rows, family.section, "roi", initiative=family.initiative, method=family.method)
                     if some(roi) and value_of(roi, ALL) is not None:
                         link("roi = net by cost", (1, value(family)), (-value_of(roi, ALL), value(own["cost"])))
 
@@ -727,6 +744,7 @@ def attack_lake(cxroi, seed, folder, totals):
     facts = make(rng, folder)
     truth = published(cxroi, folder, 0)
     least = rng.choice([5, 10])
+    facts["portfolio"] = in_portfolio(truth)
     seen = published(cxroi, folder, least)
     facts["merged_customers_add_up"] = True
     totals.suppressed += sum(row["status"] == "suppressed" for row in seen.values())
