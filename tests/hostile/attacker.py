@@ -266,13 +266,13 @@ def segments_of(rows):
 
 def in_portfolio(rows):
     """The programmes whose costs, which are never withheld, add up to that of the portfolio: contaminated ones are left out."""
+    told = {family.initiative for (family, _), row in rows.items() if family.metric == "initiative_value" and row["status"] == "ok"}
     costs = {family.initiative: row["value"] for (family, _), row in rows.items() if family.metric == "initiative_cost"}
-    whole = next((row["value"] for (family, _), row in rows.items() if family.metric == "portfolio_cost"), None)
-    costs = {name: cost for name, cost in costs.items() if cost is not None}
-    for size in range(len(costs) + 1) if whole is not None else ():
-        for names in itertools.combinations(sorted(costs), size):
-            if abs(sum(costs[name] for name in names) - whole) < 1e-6:
-                return set(names)
+    costs = {name: cost for name, cost in costs.items() if cost is not None and name in told}
+    whole = {family.metric: row["value"] for (family, _), row in rows.items() if family.section == "initiative"}
+    for names in itertools.combinations(sorted(costs), int(whole.get("portfolio_programmes") or 0)):
+        if abs(sum(costs[name] for name in names) - whole["portfolio_cost"]) < 1e-6:
+            return set(names)
     return set()
 
 
