@@ -270,6 +270,8 @@ def in_portfolio(rows):
     costs = {family.initiative: row["value"] for (family, _), row in rows.items() if family.metric == "initiative_cost"}
     costs = {name: cost for name, cost in costs.items() if cost is not None and name in told}
     whole = {family.metric: row["value"] for (family, _), row in rows.items() if family.section == "initiative"}
+    if "portfolio_cost" not in whole:
+        return set()
     for names in itertools.combinations(sorted(costs), int(whole.get("portfolio_programmes") or 0)):
         if abs(sum(costs[name] for name in names) - whole["portfolio_cost"]) < 1e-6:
             return set(names)
