@@ -101,6 +101,15 @@ async fn csv_that_cannot_be_told_apart_is_refused() {
             ["sales.csv", "two columns are called `amount`"],
         ),
         ("\n", ["sales.csv", "names no columns"]),
+        // Else everything to the end of the file would be one amount that cannot be read, and the lines in it would be gone.
+        (
+            "customer_id,order_id,ordered_at,amount\nann,1,2024-12-30,\"10\nbob,2,2024-12-30,20\n",
+            ["sales.csv", "the quotation mark in line 2 opens a value that does not end"],
+        ),
+        (
+            "customer_id,order_id,ordered_at,amount\nann,1,2024-12-30,\"10\nbob,2,2024-12-30,\"20\"\n",
+            ["sales.csv", "in line 3, text follows the quotation mark that closes a value opened in line 2"],
+        ),
     ] {
         let lake = Lake::default();
         lake.put("sales.csv", text).await;
@@ -205,6 +214,9 @@ async fn broken_json_is_refused_with_its_place() {
     assert!(error.contains("programmes.json cannot be read as JSON") && error.contains("line 2"), "{error}");
     lake.put("programmes.json", r#"[{"initiative": "a", "starts_on": "2024-01-01"}, {"initiative": 7}]"#).await;
     let parts = ["programmes.json cannot be read as JSON", "`initiative` is text in some rows and not in row 2"];
+    refused(&lake, &with("initiatives = \"programmes.json\""), &parts).await;
+    lake.put("programmes.json", r#"[{"initiative": "a", "starts_on": "2024-01-01", "initiative": "b"}]"#).await;
+    let parts = ["programmes.json cannot be read as JSON", "`initiative` is there twice in one row"];
     refused(&lake, &with("initiatives = \"programmes.json\""), &parts).await;
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use engine::Month;
 
 /// What did customer experience do to our money this month, and how sure are we?
@@ -188,8 +189,27 @@ Example:\n  cxroi check --config cxroi.toml")]
         /// Write the result to this file instead of printing it (Parquet needs one)
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Stop a query of -c or -f after so many seconds
+        #[arg(long, value_name = "SECONDS", default_value = "600")]
+        time_limit: Option<u64>,
+    },
+    /// Print what a shell needs to complete commands and options
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page of cxroi, or of one of its commands
+    #[command(after_help = "Example:\n  cxroi man run | man -l -")]
+    Man {
+        /// The command
+        command: Option<String>,
     },
 }
+
+const COMPLETIONS_HELP: &str = "Example, for bash:
+  cxroi completions bash > ~/.local/share/bash-completion/completions/cxroi";
 
 const PULL_HELP: &str =
     "A file that is there already is written anew. What names customers (rejected.parquet, facts) is not among them.

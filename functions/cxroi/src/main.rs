@@ -14,22 +14,36 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use engine::{Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    /// Planning goes as deep as a query does: a long chain of `or` is no reason to die.
+    const STACK: usize = 512 << 20;
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CXROI_LOG").unwrap_or_else(|_| "warn".into()))
         .init();
-    match perform(arguments.command).await {
+    // What gave up is said once, in an error; where it did is for whoever mends it.
+    std::panic::set_hook(Box::new(|panic| tracing::info!("{panic}")));
+    let run = || -> Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK / 8).enable_all().build()?;
+        runtime.block_on(perform(arguments.command))
+    };
+    let ended = std::thread::Builder::new().stack_size(STACK).spawn(run).map(std::thread::JoinHandle::join);
+    let ended = match ended {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(_)) => Err(anyhow::anyhow!("this should not have happened; CXROI_LOG=info says where it did")),
+        Err(error) => Err(error.into()),
+    };
+    match ended {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -138,11 +152,35 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let found = engine::forget(&config, &stores, &customers.into_iter().collect(), now).await?;
             show::say(&show::forgotten(found, dry_run))?;
         }
-        Command::Sql { lake, command, file, format, output } => {
-            prompt::sql(&open(&lake).await?, command, file, format, output).await?;
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "cxroi", &mut script);
+            show::say(&String::from_utf8(script)?)?;
+        }
+        Command::Man { command } => show::say(&manual(command)?)?,
+        Command::Sql { lake, command, file, format, output, time_limit } => {
+            let engine = open(&lake).await?;
+            prompt::bound(engine.memory(), time_limit.filter(|_| command.is_some() || file.is_some()));
+            prompt::sql(&engine, command, file, format, output).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The manual page of the program, or of a command, for `man`.
+fn manual(command: Option<String>) -> Result<String> {
+    let mut program = Arguments::command();
+    program.build();
+    let page = match &command {
+        None => program,
+        Some(name) => program
+            .find_subcommand(name)
+            .ok_or_else(|| Error::Input(format!("there is no command `{name}`; `cxroi help` lists them")))?
+            .clone(),
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
 /// Writes files into a folder, each whole or not at all.

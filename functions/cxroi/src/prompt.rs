@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
@@ -19,6 +20,28 @@ use crate::show::say;
 
 /// Rows that the prompt shows of a result.
 const SHOWN: usize = 200;
+
+/// Ends the process where a query goes on for too long, or takes memory that no pool counts: planning, and functions that make
+/// a large value of a small one. It only reads, so nothing is half done.
+pub(crate) fn bound(memory: usize, seconds: Option<u64>) {
+    /// Bytes beside the pool: the program, files that are read, the result.
+    const BESIDE: usize = 1 << 30;
+    let most = memory.saturating_add(BESIDE);
+    let started = Instant::now();
+    std::thread::spawn(move || {
+        let reason = loop {
+            std::thread::sleep(Duration::from_millis(20));
+            if let Some(seconds) = seconds.filter(|seconds| started.elapsed().as_secs() >= *seconds) {
+                break format!("it went on for {seconds} s; `--time-limit` lets it go on longer");
+            }
+            if engine::peak_memory().is_some_and(|bytes| bytes > most) {
+                break format!("it took more than {} MB; `run.memory_limit` allows for more", most >> 20);
+            }
+        };
+        eprintln!("error: the query was stopped: {reason}");
+        std::process::exit(1);
+    });
+}
 
 pub(crate) async fn sql(
     engine: &Engine,
@@ -138,7 +161,7 @@ async fn prompt(analyst: &Analyst) -> Result<()> {
 }
 
 async fn answer(analyst: &Analyst, query: &str) -> Result<()> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let batches = plan(analyst, query).await?.limit(0, Some(SHOWN + 1))?.collect().await?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let more = if rows > SHOWN { format!("the first {} rows", SHOWN + 1) } else { format!("{rows} rows") };

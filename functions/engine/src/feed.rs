@@ -160,7 +160,7 @@ async fn of(
         return Ok(Feed { first, last, known_until: last, rows, column, reads });
     }
     let sql = format!(
-        "select count(*) as rows, min({time}) filter (where rejected is null) as first, \
+        "select count(*) as rows, min({time}) filter (where rejected is null and {time} >= $earliest) as first, \
          max({time}) filter (where rejected is null and {time} <= $now) as last, \
          max({time}) filter (where {time} <= $now) as known_until from audit.{}",
         source.name
@@ -170,8 +170,10 @@ async fn of(
         let files = files.flat_map(|raw| raw.objects.iter().map(|object| raw.location.name_of(&object.meta.location)));
         format!("cannot read {} from {}", source.name, some(files.collect()))
     };
-    let now = instant(now);
-    let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(vec![("now", now)]));
+    // What is no date of any calendar is a stray like others, and not where the feed begins.
+    let earliest = DateTime::from_timestamp(-62_135_596_800, 0).unwrap_or_default();
+    let bounds = vec![("now", instant(now)), ("earliest", instant(earliest))];
+    let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(bounds));
     let ends = Rows::collect(ends.context(context)?).await.context(context)?;
     let (Some(first), Some(last)) = (ends.instant("first", 0)?, ends.instant("last", 0)?) else {
         return Err(Error::Input(format!(

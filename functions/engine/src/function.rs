@@ -160,7 +160,7 @@ impl Function {
 }
 
 /// The most bytes that the process ever held, where the system says.
-fn peak_memory() -> Option<usize> {
+pub fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
     Some(kilobytes.parse::<usize>().ok()? << 10)

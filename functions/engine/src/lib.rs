@@ -52,6 +52,7 @@ use arrow::array::RecordBatch;
 use chrono::{DateTime, Duration, Utc};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
@@ -61,7 +62,7 @@ pub use crate::doctor::Claim;
 pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
 pub use crate::expected::Expected;
-pub use crate::function::{Function, Metric};
+pub use crate::function::{Function, Metric, peak_memory};
 pub use crate::housekeeping::{Forgotten, Unused};
 pub use crate::month::Month;
 pub use crate::plan::Plan;
@@ -370,13 +371,17 @@ impl Engine {
         }
     }
 
+    /// Bytes that queries may use together.
+    pub fn memory(&self) -> usize {
+        match self.runtime.memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            _ => usize::MAX,
+        }
+    }
+
     /// The facts of every planned month: those that are there, and those that are made now, some months at a time.
     async fn facts(&self, plan: &Plan, progress: &(dyn Fn(Progress) + Sync)) -> Result<Vec<Record>> {
-        let memory = match self.runtime.memory_pool.memory_limit() {
-            datafusion::execution::memory_pool::MemoryLimit::Finite(bytes) => bytes,
-            _ => usize::MAX,
-        };
-        let at_once = self.cores.min(plan.to_read().count()).min(memory / ROLLUP_MEMORY).max(1);
+        let at_once = self.cores.min(plan.to_read().count()).min(self.memory() / ROLLUP_MEMORY).max(1);
         let partitions = (self.cores / at_once).max(1);
         futures::stream::iter(plan.months.clone())
             .map(|month| async move {

@@ -16,9 +16,12 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::DataFusionError;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::config::Config;
@@ -172,6 +175,12 @@ impl InputObject {
             &head[head.iter().position(|byte| matches!(byte, b'\n' | b'\r')).map_or(head.len(), |end| end + 1)..];
         let rows = (meta.size <= HEAD && rest.trim_ascii().is_empty()).then_some(0);
         let schema = Arc::new(Schema::new(fields));
+        let mut quotes = Quotes { delimiter, line: 1, ..Quotes::default() };
+        let mut stream = location.store().get(&meta.location).await?.into_stream();
+        while let Some(bytes) = stream.try_next().await? {
+            quotes.read(&bytes)?;
+        }
+        quotes.end()?;
         Ok(Self { meta, format: Format::Csv { delimiter }, schema, rows, footer: None })
     }
 
@@ -182,12 +191,13 @@ impl InputObject {
             return Err(DataFusionError::Execution("it begins with a byte order mark".to_owned()));
         }
         let array = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let values: Result<Vec<Value>, _> = if array {
+        let rows: Result<Vec<JsonRow>, _> = if array {
             serde_json::from_slice(&bytes)
         } else {
             serde_json::Deserializer::from_slice(&bytes).into_iter().collect()
         };
-        let values = values.map_err(|error| DataFusionError::Execution(error.to_string()))?;
+        let rows = rows.map_err(|error| DataFusionError::Execution(error.to_string()))?;
+        let values: Vec<Value> = rows.into_iter().map(|JsonRow(row)| row).collect();
         let schema = Arc::new(infer_json_schema_from_iterator(values.iter().map(Ok))?);
         for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Utf8) {
             let is_other = |value: &Value| !matches!(value[field.name()], Value::Null | Value::String(_));
@@ -253,6 +263,93 @@ impl InputObject {
             ends.is_some_and(|ends| ends.as_string::<i32>().iter().all(|end| end == Some(value)))
         };
         is_value(converter.row_group_mins(groups)) && is_value(converter.row_group_maxes(groups))
+    }
+}
+
+/// Where in a CSV file the reader is, as to quotation marks: what opens and is not closed would take all that follows into one
+/// value, and rows would be gone without a word.
+#[derive(Debug, Default)]
+struct Quotes {
+    delimiter: u8,
+    line: u64,
+    opened: u64,
+    state: Quoted,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Quoted {
+    #[default]
+    Start,
+    Plain,
+    Inside,
+    /// After a mark inside of a quoted value: it closes, or the next one doubles it.
+    Mark,
+}
+
+impl Quotes {
+    fn read(&mut self, bytes: &[u8]) -> Result<(), DataFusionError> {
+        for byte in bytes {
+            self.line += u64::from(*byte == b'\n');
+            let ends = *byte == self.delimiter || matches!(byte, b'\n' | b'\r');
+            self.state = match (self.state, byte) {
+                (Quoted::Start, b'"') => {
+                    self.opened = self.line;
+                    Quoted::Inside
+                }
+                (Quoted::Inside, b'"') => Quoted::Mark,
+                (Quoted::Inside, _) | (Quoted::Mark, b'"') => Quoted::Inside,
+                (_, _) if ends => Quoted::Start,
+                (Quoted::Mark, _) => {
+                    let (line, opened) = (self.line, self.opened);
+                    return Err(DataFusionError::Execution(format!(
+                        "in line {line}, text follows the quotation mark that closes a value opened in line {opened}; a mark \
+                         within a value is written twice"
+                    )));
+                }
+                // Before the first name there may be a byte order mark.
+                (Quoted::Start, 0xef | 0xbb | 0xbf) if self.line == 1 => Quoted::Start,
+                _ => Quoted::Plain,
+            };
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), DataFusionError> {
+        match self.state {
+            Quoted::Inside => Err(DataFusionError::Execution(format!(
+                "the quotation mark in line {} opens a value that does not end: the lines after it would be lost",
+                self.opened
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An object of JSON, each of whose keys is there once.
+struct JsonRow(Value);
+
+impl<'de> Deserialize<'de> for JsonRow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = JsonRow;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a row, as {\"name\": value}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonRow, A::Error> {
+                let mut row = serde_json::Map::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    let twice = format!("`{key}` is there twice in one row");
+                    if row.insert(key, value).is_some() {
+                        return Err(serde::de::Error::custom(twice));
+                    }
+                }
+                Ok(JsonRow(Value::Object(row)))
+            }
+        }
+        deserializer.deserialize_map(Row)
     }
 }
 

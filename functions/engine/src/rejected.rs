@@ -109,7 +109,7 @@ impl Search<'_> {
 /// What tells a row from others, for people: `order_id=17 line_id=2`.
 fn key(source: &Source) -> String {
     let columns = source.time.iter().chain(source.identity);
-    let parts = columns.map(|column| format!("'{column}=' || coalesce(cast({column} as varchar), '?')"));
+    let parts = columns.map(|column| format!("'{column}=' || coalesce(try_cast({column} as varchar), '?')"));
     format!("concat_ws(' ', {})", parts.collect::<Vec<_>>().join(", "))
 }
 

@@ -37,6 +37,9 @@ pub(crate) fn series_sums() -> AggregateUDF {
     AggregateUDF::new_from_impl(MonthlySeries { adds: true, signature: Signature::user_defined(Volatility::Immutable) })
 }
 
+/// The most sums of a series: months of a thousand years.
+const LONGEST: i64 = 12_000;
+
 /// The function `moving_sums(series, first, last, from, to)`: for each position from `first` to `last` the elements from so many
 /// after it to so many after it, all counted, added in this order.
 pub(crate) fn moving_sums() -> ScalarUDF {
@@ -235,6 +238,11 @@ impl ScalarUDFImpl for SeriesFunction {
                     let before = sums.len();
                     if known(row) {
                         let [first, last, from, to] = std::array::from_fn(|at| number(at, row));
+                        if last.saturating_sub(first) > LONGEST {
+                            return exec_err!(
+                                "moving_sums makes at most {LONGEST} sums of a series, not from {first} to {last}"
+                            );
+                        }
                         sums.extend(
                             (first..=last).map(|at| sum(of(row), at.saturating_add(from), at.saturating_add(to))),
                         );

@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::{Column, ScalarValue, TableReference, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -22,7 +21,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::config::Config;
 use crate::contract::{self, SOURCES, Source};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::exact_sum::{exact_products, exact_sum};
 use crate::lake::Lake;
 use crate::models::{Model, Models};
@@ -124,10 +123,17 @@ pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
 /// # Errors
 /// Those of the query.
 pub(crate) async fn apart<T: Send + 'static>(query: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let ended = SpawnedTask::spawn(query).join_unwind().await;
-    ended
-        .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))
-        .context(|| "a query was stopped".to_owned())?
+    // Damaged pages make the Parquet reader panic in places; the run ends in order.
+    SpawnedTask::spawn(query).join().await.map_err(|stopped| {
+        Error::Input(format!("a query gave up ({}): a file of the lake or of the facts may be damaged", said(stopped)))
+    })?
+}
+
+/// What a task said when it panicked.
+fn said(stopped: tokio::task::JoinError) -> String {
+    let Ok(panic) = stopped.try_into_panic() else { return "it was stopped".to_owned() };
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 /// Puts a table into one of the schemas.
@@ -145,6 +151,11 @@ pub(crate) fn register(
 
 /// Plans a query that can only read.
 pub(crate) async fn read_only(session: &SessionContext, sql: &str) -> datafusion::error::Result<DataFrame> {
+    /// Bytes of a query. A longer one is no question, and planning it takes memory that nothing bounds.
+    const LONGEST: usize = 256 << 10;
+    if sql.len() > LONGEST {
+        return plan_err!("the query has {} bytes; the longest that is planned has {LONGEST}", sql.len());
+    }
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     session.sql_with_options(sql, options).await
 }

@@ -285,19 +285,39 @@ fn identities(rows: &[Row]) -> Vec<Relation> {
     relations
 }
 
-/// Of programmes: what each is worth adds up to what the portfolio is.
+/// Of programmes: what each is worth adds up to what the portfolio is, and of each, one number tells the others beside a cost
+/// that everybody knows.
 fn portfolios(rows: &[Row]) -> Vec<Relation> {
-    let relations = ["value", "net", "value_raw", "net_raw"].map(|what| {
-        let (one, all) = (format!("initiative_{what}"), format!("portfolio_{what}"));
-        let of = |name: &str, sign: f64| -> Vec<(usize, f64)> {
-            let found = rows.iter().enumerate().filter(|(_, row)| row.metric == name);
-            found.map(|(at, _)| (at, sign)).collect()
-        };
-        let (parts, total) = (of(&one, 1.0), of(&all, -1.0));
-        let totals = total.iter().map(|(at, _)| *at).collect();
-        Relation { what: What::Value, merges: None, totals, cells: [parts, total].concat() }
-    });
-    relations.into_iter().filter(|relation| !relation.totals.is_empty()).collect()
+    let whats = ["value", "net", "roi", "value_raw", "net_raw", "roi_raw"];
+    let is_contaminated =
+        |name: &Option<String>| rows.iter().any(|row| row.initiative == *name && row.flags.contains(&"contaminated"));
+    let left_out: BTreeSet<&Option<String>> =
+        rows.iter().map(|row| &row.initiative).filter(|name| name.is_some() && is_contaminated(name)).collect();
+    let (mut relations, mut told): (Vec<Relation>, BTreeMap<_, Vec<usize>>) = (Vec::new(), BTreeMap::new());
+    for what in whats {
+        let mut sum = Relation { what: What::Value, cells: Vec::new(), totals: BTreeSet::new(), merges: None };
+        for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.section == "initiative") {
+            let (one, all) = (row.metric == format!("initiative_{what}"), row.metric == format!("portfolio_{what}"));
+            if one || all || row.metric == what {
+                told.entry((&row.initiative, &row.segment)).or_default().push(at);
+            }
+            // What a portfolio leaves out hides nobody in it.
+            if all || one && !left_out.contains(&row.initiative) {
+                sum.cells.push((at, if all { -1.0 } else { 1.0 }));
+                sum.totals.extend(all.then_some(at));
+            }
+        }
+        relations.extend((!sum.totals.is_empty()).then_some(sum));
+    }
+    for same in told.into_values() {
+        relations.extend(same[1..].iter().map(|at| Relation {
+            what: What::Value,
+            cells: vec![(*at, 1.0), (same[0], -1.0)],
+            totals: BTreeSet::new(),
+            merges: None,
+        }));
+    }
+    relations
 }
 
 /// Relations between metrics of one segment: each with its window and factor, and how many at the end are sums. Ratios stand for what they are of: a
@@ -387,6 +407,7 @@ const BETWEEN: &[(What, &[(&str, &'static str, f64)], usize)] = &[
     (What::Customers, &[("repeat_rate", "T12M", 1.0), ("active_customers", "T12M", -1.0)], 0),
     (What::Customers, &[("revenue", "T12M", 1.0), ("active_customers", "T12M", -1.0)], 0),
     (What::Customers, &[("customer_coverage", "ALL", 1.0), ("active_customers", "T12M", -1.0)], 0),
+    (What::Customers, &[("revenue_coverage", "ALL", 1.0), ("customer_coverage", "ALL", -1.0)], 0),
     (What::Customers, &[("revenue_growth", "T12M", 1.0), ("revenue", "T12M", -1.0)], 0),
     (
         What::Customers,
@@ -432,6 +453,18 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
             for at in find(metric, window) {
                 let cells = std::iter::once((at, *factor)).chain(rest.iter().copied()).collect();
                 relations.push(Relation { what: *what, cells, totals: totals.clone(), merges: None });
+            }
+        }
+        // A band has the same customers in every month of its curve, and whatever its value is reckoned with.
+        for metrics in [&["km"][..], &["clv_12m", "clv_12m_raw"]] {
+            let rows_of = metrics.iter().flat_map(|metric| find(metric, ""));
+            let mut first: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+            for at in rows_of {
+                let whole = *first.entry(rows[at].band).or_insert(at);
+                if whole != at {
+                    let (what, cells) = (What::Customers, vec![(at, 1.0), (whole, -1.0)]);
+                    relations.push(Relation { what, cells, totals: BTreeSet::new(), merges: None });
+                }
             }
         }
         let sum = |parts: Vec<usize>, whole: usize| {
