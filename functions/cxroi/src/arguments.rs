@@ -29,6 +29,16 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
         customers: u32,
     },
+    /// Look at files that nobody has described, and write the configuration and staging SQL to begin with
+    #[command(after_help = INIT_HELP)]
+    Init {
+        /// The folder of exports, one file or folder a table, as a path or URL
+        #[arg(value_name = "PATH or URL")]
+        lake: String,
+        /// The folder that cxroi.toml and sql/staging/ are written to; nothing is overwritten
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        output: PathBuf,
+    },
     /// Look over the configuration, the lake and the output's store: what would be reported, rows that break a claim of
     /// sql/checks, and whether the store keeps what publication stands on
     #[command(after_help = "The store is tried on objects of its own below checks/, which are removed.
@@ -207,6 +217,14 @@ Example:\n  cxroi check --config cxroi.toml")]
         command: Option<String>,
     },
 }
+
+const INIT_HELP: &str = "Guesses by names, in several languages, and by values, and prints why; what is only a guess says so in the files too.
+Only reads the lake.
+
+Example:
+  cxroi init exports/ --output shop
+  cxroi check --config shop/cxroi.toml
+  cxroi run --config shop/cxroi.toml";
 
 const COMPLETIONS_HELP: &str = "Example, for bash:
   cxroi completions bash > ~/.local/share/bash-completion/completions/cxroi";

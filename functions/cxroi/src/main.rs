@@ -2,6 +2,7 @@
 
 mod arguments;
 mod demo;
+mod init;
 mod prompt;
 mod show;
 mod whatif;
@@ -73,6 +74,11 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 async fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { folder, customers } => demo::run(&folder, customers).await?,
+        Command::Init { lake, output } => {
+            show::say(
+                &init::run(&resolve(&format!("{}/", lake.trim_end_matches('/')))?, &output, &Stores::default()).await?,
+            )?;
+        }
         Command::Check { lake } => return check(&lake).await,
         Command::Plan { lake, period, estimate } => {
             let (engine, now) = (open(&lake).await?, Utc::now());
@@ -195,13 +201,15 @@ fn write_all(folder: &Path, files: &[(String, Bytes)]) -> Result<()> {
     Ok(())
 }
 
-async fn configuration(lake: &Lake, output: Option<&str>, stores: &Stores) -> Result<Config> {
+/// The URL of a path or URL that was typed.
+fn resolve(text: &str) -> Result<url::Url> {
     let here = url::Url::from_directory_path(std::env::current_dir().context("there is no current folder")?)
         .map_err(|()| anyhow::anyhow!("the current folder has no absolute path"))?;
-    let resolve = |text: &str| {
-        engine::config::resolve(text, &here)
-            .map_err(|error| Error::Input(format!("`{text}` is not a path or URL: {error}")))
-    };
+    Ok(engine::config::resolve(text, &here)
+        .map_err(|error| Error::Input(format!("`{text}` is not a path or URL: {error}")))?)
+}
+
+async fn configuration(lake: &Lake, output: Option<&str>, stores: &Stores) -> Result<Config> {
     let mut config = Config::load(&resolve(&lake.config)?, stores).await?;
     if let Some(output) = output {
         config.output = resolve(&format!("{}/", output.trim_end_matches('/')))?;

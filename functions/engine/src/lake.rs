@@ -23,7 +23,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
-use crate::config::Config;
+use crate::config::resolve;
 use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::object::{Format, InputObject};
@@ -57,10 +57,11 @@ impl Lake {
     /// # Errors
     /// [`Error::Input`] for a source without objects, a file of no known format, types that cannot be united, and the
     /// same content under two keys.
-    pub(crate) async fn open(config: &Config, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
+    pub(crate) async fn open(named: BTreeMap<String, Url>, stores: &Stores, runtime: &RuntimeEnv) -> Result<Self> {
         let mut sources = BTreeMap::new();
-        for (name, url) in config.lake.iter().chain(&config.raw) {
-            sources.insert(name.clone(), RawSource::open(name, url, stores, runtime).await?);
+        for (name, url) in named {
+            let source = RawSource::open(&name, &url, stores, runtime).await?;
+            sources.insert(name, source);
         }
         // DataFusion knows one store for each base, which several sources may share.
         let mut by_base: BTreeMap<Url, Vec<&RawSource>> = BTreeMap::new();
@@ -173,6 +174,33 @@ impl RawSource {
         }
         Ok(())
     }
+}
+
+/// The folders and files directly below a place that hold tables, each with a name for SQL.
+pub(crate) async fn entries(lake: &Url, stores: &Stores) -> Result<Vec<(String, Url)>> {
+    let location = stores.locate(lake)?;
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for object in location.list().await? {
+        let key = location.relative(&object.location);
+        if !Format::is_known(&key) || key.split('/').any(|part| part.starts_with(['.', '_'])) {
+            continue;
+        }
+        let (name, entry) = match key.split_once('/') {
+            Some((folder, _)) => (folder, format!("{folder}/")),
+            None => (key.rsplit_once('.').map_or(key.as_str(), |(name, _)| name), key.clone()),
+        };
+        let mut name: String = name.to_lowercase().replace(|letter: char| !letter.is_alphanumeric(), "_");
+        while found.get(&name).is_some_and(|other| *other != entry) {
+            name.push('_');
+        }
+        found.insert(name, entry);
+    }
+    let named = found.into_iter().map(|(name, entry)| {
+        let url =
+            resolve(&entry, lake).map_err(|error| Error::Input(format!("{entry} cannot be part of a URL: {error}")))?;
+        Ok((name, url))
+    });
+    named.collect()
 }
 
 /// The columns that an object's folders name, as `month=2024-12`.

@@ -180,7 +180,8 @@ impl Engine {
         let models = Models::load(&config, stores).await?;
         let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
         let pointers = Arc::new(publish::pointers(&output).await?);
-        let lake = Arc::new(Lake::open(&config, stores, &runtime).await?);
+        let named = config.lake.clone().into_iter().chain(config.raw.clone()).collect();
+        let lake = Arc::new(Lake::open(named, stores, &runtime).await?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             config: Arc::new(config),
@@ -476,6 +477,32 @@ impl Engine {
         }
         Ok(checks)
     }
+}
+
+/// The folders and files directly below a place that hold tables: a name for SQL, and the URL.
+///
+/// # Errors
+/// [`Error::Store`] for a place that cannot be listed.
+pub async fn entries(lake: &url::Url, stores: &Stores) -> Result<Vec<(String, url::Url)>> {
+    lake::entries(lake, stores).await
+}
+
+/// A read-only session over files of any shape, as `raw.<name>`.
+///
+/// # Errors
+/// [`Error::Input`] for a file that cannot be read.
+pub async fn explore(sources: &BTreeMap<String, url::Url>, stores: &Stores) -> Result<Analyst> {
+    let runtime = session::runtime(None)?;
+    let lake = Lake::open(sources.clone(), stores, &runtime).await?;
+    let session =
+        session::new(&runtime, std::thread::available_parallelism().map_or(1, usize::from), session::BATCH_ROWS);
+    for (base, store) in &lake.stores {
+        session.register_object_store(base, Arc::clone(store));
+    }
+    for (name, raw) in &lake.sources {
+        session::register(&session, "raw", name, Arc::new(raw.table(&raw.objects)))?;
+    }
+    Ok(Analyst { session, parameters: Vec::new() })
 }
 
 /// What is published of a period, or of the newest one: its pointer, and its summary as JSON text. Needs no lake, only the
