@@ -794,8 +794,8 @@ impl Seen {
     fn assigned(&self, table: usize, source: &str) -> Vec<Choice> {
         let mut choices: Vec<Choice> = Vec::new();
         let mut taken: Vec<usize> = Vec::new();
-        let columns = contract::source(source).map_or(&[][..], |source| source.columns);
-        for column in columns.iter().filter(|column| column.kind != Kind::Score) {
+        let columns = contract::source(source).into_iter().flat_map(|source| source.columns);
+        for column in columns.filter(|column| column.kind != Kind::Score) {
             if let Some(found) = self.find(table, source, column.name, column.kind, &taken) {
                 taken.extend((found.place.0 == table).then_some(found.place.1));
                 choices.push(found);
@@ -1227,8 +1227,8 @@ impl Seen {
                         &share,
                     ]);
                 }
-                let columns = contract::source(source).map_or(&[][..], |source| source.columns);
-                let missing = columns.iter().map(|column| column.name).filter(|name| choice(choices, name).is_none());
+                let columns = contract::source(source).into_iter().flat_map(|source| source.columns);
+                let missing = columns.map(|column| column.name).filter(|name| choice(choices, name).is_none());
                 let used = |place: &Place| {
                     choices.iter().any(|choice| {
                         choice.place == *place || choice.place.0 == place.0 && choice.with == Some(place.1)
