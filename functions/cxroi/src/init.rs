@@ -101,7 +101,7 @@ randomised: randomised, randomized, is random;
 holdout_share: holdout share, holdout, control share;
 targeted_on_score: targeted on score;
 expected_net_value: expected net value, expected value, business case;
-arm: arm, test group, treatment, variant, ~gruppe, ~group, ~cohort;
+arm: arm, test group, test gruppe, treatment, variant, ~gruppe, ~group, ~cohort;
 month: month, period, fiscal period, monat, periode, mes, mois, mese;
 revenue: revenue, net revenue, amount, total, umsatz, betrag, ledger revenue, sales, turnover;
 ";
@@ -747,7 +747,7 @@ impl Seen {
         };
         let best =
             |found: &mut dyn Iterator<Item = (f64, Place, Sure)>| found.max_by(|one, other| one.0.total_cmp(&other.0));
-        let free = || self.places(table).filter(|place| !taken.contains(&place.1));
+        let free = || self.places(table).filter(move |place| !taken.contains(&place.1));
         let mut found = best(&mut free().filter_map(|place| named(place, 0.0)));
         if found.is_none()
             && matches!(
@@ -1174,7 +1174,9 @@ impl Seen {
         let joined =
             sources.values().flatten().flat_map(|(table, choices)| self.joins(*table, choices)).map(|link| link.to.0);
         let used: BTreeSet<usize> = sources.values().flatten().map(|(table, _)| *table).chain(joined).collect();
-        config.push_str("\n[raw]\n");
+        if first.len() < self.tables.len() {
+            config.push_str("\n[raw]\n");
+        }
         for table in (0..self.tables.len()).filter(|table| !first.contains(table)) {
             let unused = if used.contains(&table) { "" } else { "# not needed: " };
             let name = self.raw(table, sources);

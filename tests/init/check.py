@@ -1,0 +1,191 @@
+"""`cxroi init` on lakes that nobody has described: it must find what the golden lake says, under other names and in other shapes.
+
+The golden lake is written three times anew: with English synonyms, with German names and German numbers in CSV, and with
+interactions and sales in two tables each. Of each, `init` writes a configuration that must run as it is; with the golden lake's
+time zone and guards in it, every row of the sections below must be what the golden lake gives. With `--olist` also the Olist export
+(see tests/olist/README.md): it must publish without an edit, with the revenue of every month that DuckDB sums from the files.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import duckdb
+import pyarrow.parquet as pq
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+PERIOD = "2024-12"
+SECTIONS = ("kpi", "bridge", "retained_revenue")
+NAMES = ("section", "metric", "window", "segment", "score", "outcome", "band", "driver", "initiative", "lag", "unit", "method")
+SETTINGS = "\n[guards]\nenabled = false\n\n[privacy]\nmin_customers = 0\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cxroi", type=pathlib.Path, required=True)
+    parser.add_argument("--olist", type=pathlib.Path, help="the folder of the export's CSV files")
+    parser.add_argument("--keep", type=pathlib.Path, help="leave the lakes and what is made of them in this folder")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = (arguments.keep or pathlib.Path(folder)).resolve()
+        for write in (english, german, parted):
+            check(arguments.cxroi.resolve(), work / write.__name__, write)
+        if arguments.olist:
+            check_olist(arguments.cxroi.resolve(), arguments.olist.resolve(), work / "olist")
+        else:
+            print("olist: left out, there is no --olist")
+    print("what init writes holds")
+
+
+def call(cxroi, *words, code=0):
+    done = subprocess.run([cxroi, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == code, f"{words} exits with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def lake():
+    """DuckDB with the tables of the golden lake."""
+    engine = duckdb.connect()
+    engine.execute("set timezone = 'UTC'")
+    for name, files in [
+        ("sales", "sales/*.parquet"),
+        ("interactions", "interactions/*.parquet"),
+        ("customers", "customers/*.parquet"),
+    ]:
+        engine.execute(f"create table {name} as select * from read_parquet('{GOLDEN / 'lake' / files}', union_by_name = true)")
+    engine.execute(f"create table assignments as select * from read_csv('{GOLDEN / 'lake/assignments.csv'}', all_varchar = true)")
+    engine.execute(f"create table totals as select * from read_csv('{GOLDEN / 'lake/control_totals.csv'}', all_varchar = true)")
+    return engine
+
+
+def write(engine, folder, file, sql, options="format parquet"):
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine.execute(f"copy ({sql}) to '{path}' ({options})")
+
+
+def programmes(folder, file, **names):
+    """The programmes, with other names of their columns."""
+    rows = json.loads((GOLDEN / "lake/initiatives.json").read_text())
+    rows = [{names.get(name, name): value for name, value in row.items()} for row in rows]
+    (folder / file).write_text(json.dumps(rows, ensure_ascii=False))
+
+
+def english(engine, folder):
+    write(engine, folder, "Purchases/all.parquet", """select client_id: customer_id, invoice_no: order_id, purchase_date: ordered_at,
+        net_amount: amount, line_no: line_id, product_group: category, gross_profit: margin, currency_code: currency from sales""")
+    write(engine, folder, "feedback/all.parquet", """select client_id: customer_id, responded_at: occurred_at,
+        response_id: interaction_id, contact_channel: channel, touch_point: touchpoint, likelihood_to_recommend: nps,
+        contact_cost: service_cost, opt_in: consent from interactions""")
+    write(engine, folder, "clients.parquet", """select client_id: customer_id, tier: segment, signup_date: acquired_at,
+        cac: acquisition_cost from customers""")
+    write(engine, folder, "participants.csv", "select programme: initiative, client_id: customer_id, treatment: arm, start_date: starts_on from assignments", "header")
+    write(engine, folder, "ledger.csv", "select period: month, net_revenue: revenue from totals", "header")
+    names = {"initiative": "programme", "starts_on": "start_date", "ends_on": "end_date", "cost_per_month": "monthly_cost"}
+    programmes(folder, "programmes.json", one_off_cost="setup_cost", **names)
+
+
+def german(engine, folder):
+    """Numbers have a decimal comma, days come first, columns are told apart by semicolons."""
+    comma = "replace(cast({} as varchar), '.', ',')"
+    write(engine, folder, "Verkäufe.csv", f"""select "Kunden-Nr": customer_id, "Rechnungsnummer": order_id,
+        "Bestelldatum": strftime(ordered_at, '%d.%m.%Y %H:%M:%S.%f'), "Nettobetrag": {comma.format("amount")}, "Position": line_id,
+        "Warengruppe": category, "Deckungsbeitrag": {comma.format("margin")}, "Währung": currency from sales""", "header, delimiter ';'")
+    write(engine, folder, "Kontakte/alle.parquet", """select "Kunden-Nr": customer_id, "Zeitpunkt": occurred_at,
+        "Kontakt-Nr": interaction_id, "Kanal": channel, "Berührungspunkt": touchpoint, "Weiterempfehlung": nps,
+        "Kosten": service_cost, "Einwilligung": consent from interactions""")
+    write(engine, folder, "Kunden/alle.parquet", """select "Kunden-Nr": customer_id, "Kundensegment": segment,
+        "Kunde seit": acquired_at, "Akquisekosten": acquisition_cost from customers""")
+    write(engine, folder, "Zuordnung.csv", """select "Kampagne": initiative, "Kunden-Nr": customer_id, "Testgruppe": arm,
+        "Beginn": starts_on from assignments""", "header, delimiter ';'")
+    write(engine, folder, "Hauptbuch.csv", f"""select "Monat": month, "Umsatz": {comma.format("revenue")} from totals""", "header, delimiter ';'")
+    names = {"initiative": "Kampagne", "starts_on": "Beginn", "ends_on": "Ende", "cost_per_month": "Kosten pro Monat"}
+    programmes(folder, "Kampagnen.json", one_off_cost="Einmalkosten", target_segment="Zielsegment", target_channel="Zielkanal", **names)
+
+
+def parted(engine, folder):
+    """Answers and contacts in two tables, orders in heads and lines; a head has one time, so refunds are orders of their own."""
+    engine.execute("update sales set order_id = order_id || '-' || epoch_us(ordered_at)")
+    write(engine, folder, "orders/all.parquet", """select order_id, customer_no: min(customer_id), order_date: min(ordered_at),
+        currency: min(currency) from sales group by order_id""")
+    write(engine, folder, "order_lines/all.parquet", """select order_id, line_no: line_id, category, line_amount: amount,
+        gross_profit: margin from sales""")
+    answers = "submitted_at: occurred_at, survey_id: interaction_id, channel, touchpoint, nps, cost: service_cost, consent"
+    write(engine, folder, "surveys/all.parquet", f"select customer_no: customer_id, {answers} from interactions where nps is not null")
+    contacts = "started_at: occurred_at, ticket_id: interaction_id, channel, topic: touchpoint, cost: service_cost, opt_in: consent"
+    write(engine, folder, "service_contacts/all.parquet", f"select customer_no: customer_id, {contacts} from interactions where nps is null")
+    shutil.copytree(GOLDEN / "lake/customers", folder / "customers")
+    for file in ("initiatives.json", "assignments.csv", "control_totals.csv"):
+        shutil.copy(GOLDEN / "lake" / file, folder)
+
+
+def check(cxroi, work, write_lake):
+    engine = lake()
+    folder, found = work / "lake", work / "init"
+    folder.mkdir(parents=True)
+    write_lake(engine, folder)
+    said = call(cxroi, "init", folder, "--output", found)
+    (work / "said.txt").write_text(said)
+    call(cxroi, "init", folder, "--output", found, code=2)
+    config = found / "cxroi.toml"
+    call(cxroi, "run", "--config", config, "--period", PERIOD)
+    shutil.rmtree(found / "out")
+    text = config.read_text()
+    assert 'timezone = "UTC"' in text and 'currency = "USD"' in text, text
+    config.write_text(text.replace('timezone = "UTC"', 'timezone = "America/New_York"') + SETTINGS)
+    call(cxroi, "run", "--config", config, "--period", PERIOD)
+    rows = compare(estimates(found / "out"), estimates(golden(cxroi, engine, work / "golden")), work.name)
+    print(f"{work.name}: {rows} rows as of the golden lake")
+
+
+def golden(cxroi, engine, folder):
+    """The output of the golden configuration, with the sales as they are now."""
+    shutil.copytree(GOLDEN / "lake", folder / "lake")
+    shutil.rmtree(folder / "lake/sales")
+    write(engine, folder, "lake/sales/all.parquet", "select * from sales")
+    shutil.copy(GOLDEN / "cxroi.toml", folder)
+    call(cxroi, "run", "--config", folder / "cxroi.toml", "--period", PERIOD)
+    return folder / "out"
+
+
+def estimates(output):
+    rows = pq.read_table(output / f"summaries/estimates/period={PERIOD}/estimates.parquet").to_pylist()
+    return {tuple(row[name] for name in NAMES): row for row in rows if row["section"] in SECTIONS}
+
+
+def compare(found, wanted, name):
+    assert found.keys() == wanted.keys(), f"{name}: rows of one only: {sorted(map(str, found.keys() ^ wanted.keys()))}"
+    for key, row in wanted.items():
+        for field in ("status", "n", "customers", "value", "lo", "hi"):
+            one, other = found[key][field], row[field]
+            same = one == other or None not in (one, other) and field in ("value", "lo", "hi") and math.isclose(one, other, rel_tol=1e-9)
+            assert same, f"{name}: {field} of {key} is {one}, and {other} of the golden lake"
+    return len(wanted)
+
+
+def check_olist(cxroi, folder, work):
+    """Freight is not net revenue, so it is left out here, where the configuration of tests/olist counts it."""
+    said = call(cxroi, "init", folder, "--output", work)
+    (work / "said.txt").write_text(said)
+    call(cxroi, "run", "--config", work / "cxroi.toml")
+    period = sorted(file.stem for file in (work / "out/published").glob("*.json"))[-1]
+    pointer = json.loads((work / f"out/published/{period}.json").read_text())
+    manifest = json.loads((work / f"out/runs/{period}/{pointer['run_id']}/{pointer['attempt']}/manifest.json").read_text())
+    files = [str(work / "out" / record["tables"]["customer_month"]["key"]) for record in manifest["facts"]]
+    ours = "select month, sum(revenue), sum(order_lines) from read_parquet($1) group by month having sum(order_lines) > 0"
+    ours = duckdb.execute(ours, [files]).fetchall()
+    csv = "read_csv('{}', all_varchar = true, header = true)"
+    items, orders = (csv.format(folder / f"olist_{name}_dataset.csv") for name in ("order_items", "orders"))
+    theirs = duckdb.sql(f"""select year(at) * 12 + month(at) - 1 as month, sum(price::decimal(18, 4)), count(*) from (
+        select price, order_purchase_timestamp::timestamp as at from {items} join {orders} using (order_id)
+        ) where strftime(at, '%Y-%m') <= '{period}' group by 1""").fetchall()
+    assert sorted(ours) == sorted(theirs), f"olist: {sorted(set(ours) ^ set(theirs))}"
+    print(f"olist: published {period}, revenue of {len(ours)} months as DuckDB has it")
+
+
+if __name__ == "__main__":
+    main()
