@@ -81,7 +81,9 @@ Example:\n  cxroi check --config cxroi.toml")]
         refresh_version: bool,
     },
     /// Print a published month
-    #[command(after_help = "Examples:\n  cxroi show\n  cxroi show --period 2024-12 --segments")]
+    #[command(
+        after_help = "Examples:\n  cxroi show\n  cxroi show --section bridge --segments\n  cxroi show --csv > month.csv"
+    )]
     Show {
         #[command(flatten)]
         lake: Lake,
@@ -91,6 +93,15 @@ Example:\n  cxroi check --config cxroi.toml")]
         /// Every segment, not only everybody
         #[arg(long)]
         segments: bool,
+        /// A part of the report in full [default: what fits on a screen; with --json and --csv, everything]
+        #[arg(long, value_enum)]
+        section: Option<Section>,
+        /// As JSON, with every segment
+        #[arg(long)]
+        json: bool,
+        /// As comma-separated values, with every segment
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
     /// Say what it would go with if customers answered higher, by what customers of each band are worth now
     #[command(after_help = "Example:
@@ -297,6 +308,55 @@ pub(crate) enum Band {
     Passive,
     /// 9 and 10
     Promoter,
+}
+
+/// A part of the report, as the column `section` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Section {
+    /// Indicators
+    Kpi,
+    /// The revenue bridge
+    Bridge,
+    /// What became of retained revenue
+    RetainedRevenue,
+    /// Scores and what followed
+    Association,
+    /// Penalty and reward
+    Asymmetry,
+    /// Drivers
+    Driver,
+    /// Customer lifetime value
+    Clv,
+    /// Who stays
+    Survival,
+    /// What a point is worth
+    Value,
+    /// Programmes
+    Initiative,
+    /// Data quality
+    Quality,
+    /// Everything
+    All,
+}
+
+impl Section {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kpi => "kpi",
+            Self::Bridge => "bridge",
+            Self::RetainedRevenue => "retained_revenue",
+            Self::Association => "association",
+            Self::Asymmetry => "asymmetry",
+            Self::Driver => "driver",
+            Self::Clv => "clv",
+            Self::Survival => "survival",
+            Self::Value => "value",
+            Self::Initiative => "initiative",
+            Self::Quality => "quality",
+            Self::All => "all",
+        }
+    }
 }
 
 /// How a query's result is printed.

@@ -92,11 +92,16 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let refresh = Refresh { dimensions: refresh_dimensions, version: refresh_version };
             run(&lake, output.as_deref(), period, refresh).await?;
         }
-        Command::Show { lake, period, segments } => {
+        Command::Show { lake, period, segments, section, json, csv } => {
             let stores = Stores::default();
             let (pointer, summary) =
                 engine::summary(&configuration(&lake, None, &stores).await?, &stores, period).await?;
-            show::say(&show::summary(&pointer, &summary, segments)?)?;
+            let wanted = show::Wanted { section, segments };
+            show::say(&match (json, csv) {
+                (true, _) => show::summary_as_json(&summary, wanted)?,
+                (_, true) => show::summary_as_csv(&summary, wanted)?,
+                _ => show::summary(&pointer, &summary, wanted)?,
+            })?;
         }
         Command::Whatif { lake, period, what } => {
             let stores = Stores::default();

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use engine::{Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure};
 use serde_json::Value;
+
+use crate::arguments::Section;
 
 /// Writes to standard output.
 pub(crate) fn say(text: &str) -> Result<()> {
@@ -150,9 +153,110 @@ pub(crate) fn forgotten(found: Forgotten, only_looked: bool) -> String {
     }
 }
 
-/// A published summary as a table: one line a number.
-pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<String> {
-    let summary: Value = serde_json::from_str(json).context("the summary is damaged")?;
+/// Which rows of a summary are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// One part of the report; without one, what fits on a screen.
+    pub(crate) section: Option<Section>,
+    /// Segments beside everybody.
+    pub(crate) segments: bool,
+}
+
+/// What a screen has of everybody's indicators: metric and window.
+const SCREEN: [(&str, &str); 17] = [
+    ("revenue", "T3M"),
+    ("revenue_growth", "T3M"),
+    ("nrr", "T6M"),
+    ("grr", "T6M"),
+    ("retention", "T3M"),
+    ("churn", "T3M"),
+    ("new_customers", "T3M"),
+    ("active_customers", "T12M"),
+    ("aov", "T3M"),
+    ("repeat_rate", "T12M"),
+    ("nps", "T3M"),
+    ("nps_change", "T3M"),
+    ("csat_top2", "T3M"),
+    ("ces_mean", "T3M"),
+    ("response_rate", "T3M"),
+    ("cost_per_contact", "T3M"),
+    ("first_contact_resolution", "T3M"),
+];
+
+impl Wanted {
+    fn is_wanted(&self, row: &Value, all_segments: bool) -> bool {
+        let of = |key: &str| row[key].as_str().unwrap_or_default();
+        let in_section = match self.section {
+            Some(Section::All) => true,
+            Some(section) => of("section") == section.name(),
+            None => SCREEN.contains(&(of("metric"), of("window"))) && !of("method").ends_with("_yoy"),
+        };
+        in_section && (all_segments || self.segments || of("segment") == "(all)")
+    }
+}
+
+fn parsed(json: &str) -> Result<Value> {
+    serde_json::from_str(json).context("the summary is damaged")
+}
+
+/// The wanted rows of a summary as JSON; without a section, the summary as it was published.
+pub(crate) fn summary_as_json(json: &str, wanted: Wanted) -> Result<String> {
+    if wanted.section.is_none() {
+        return Ok(json.to_owned());
+    }
+    let rows: Vec<Value> = rows(&parsed(json)?)?.iter().filter(|row| wanted.is_wanted(row, true)).cloned().collect();
+    Ok(serde_json::to_string_pretty(&rows)? + "\n")
+}
+
+/// The wanted rows of a summary as CSV, every one of them without a section.
+pub(crate) fn summary_as_csv(json: &str, wanted: Wanted) -> Result<String> {
+    const COLUMNS: [&str; 22] = [
+        "section",
+        "metric",
+        "window",
+        "segment",
+        "score",
+        "outcome",
+        "band",
+        "driver",
+        "initiative",
+        "lag",
+        "n",
+        "customers",
+        "value",
+        "lo",
+        "hi",
+        "p",
+        "q",
+        "unit",
+        "method",
+        "grade",
+        "status",
+        "flags",
+    ];
+    let wanted = Wanted { section: wanted.section.or(Some(Section::All)), ..wanted };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
+    for row in rows(&parsed(json)?)?.iter().filter(|row| wanted.is_wanted(row, true)) {
+        writer.write_record(COLUMNS.map(|column| match &row[column] {
+            Value::Null => String::new(),
+            Value::Array(flags) => flags.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            // A spreadsheet takes such a text for a formula.
+            Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
+            Value::String(text) => text.clone(),
+            number => number.to_string(),
+        }))?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+fn rows(summary: &Value) -> Result<&Vec<Value>> {
+    summary["estimates"].as_array().context("the summary has no estimates")
+}
+
+/// A published summary as a table: one line a number. On a terminal, what has no value is dim.
+pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<String> {
+    let summary = parsed(json)?;
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let currency = text(&summary, "currency");
     let Pointer { seq, run_id, .. } = pointer;
@@ -179,10 +283,7 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
     writeln!(out)?;
     let header = ["metric", "window", "segment", "value", "95 % interval", "customers", "status"].map(str::to_owned);
     let mut lines = vec![header];
-    for row in summary["estimates"].as_array().context("the summary has no estimates")? {
-        if !segments && row["segment"] != "(all)" {
-            continue;
-        }
+    for row in rows(&summary)?.iter().filter(|row| wanted.is_wanted(row, false)) {
         let unit = text(row, "unit");
         let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
@@ -214,12 +315,23 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, segments: bool) -> Result<S
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 7] = std::array::from_fn(width);
-    for line in &lines {
+    let dim = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for (at, line) in lines.iter().enumerate() {
         let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
             3..=5 => format!("{cell:>width$}"),
             _ => format!("{cell:<width$}"),
         });
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        let text = cells.collect::<Vec<_>>().join("  ");
+        match dim && at > 0 && !line[6].starts_with("ok") {
+            true => writeln!(out, "\x1b[2m{}\x1b[0m", text.trim_end())?,
+            false => writeln!(out, "{}", text.trim_end())?,
+        }
+    }
+    if wanted.section.is_none() {
+        writeln!(
+            out,
+            "`cxroi show --section bridge` has a part in full, `--section all` everything, `--segments` each segment."
+        )?;
     }
     if let Some(listed) = summary["rejected"]["listed"].as_u64().filter(|listed| *listed > 0) {
         writeln!(
