@@ -24,15 +24,16 @@ const NAMES: &str = "
 customer_id: customer id, customer no, customer nr, customer number, customer key, customer, client id, client no,
     client, cust id, cust no, cust, kunden id, kunden nr, kunden nummer, kunde, user id, user, account id, account no,
     account, party id, party, member id, member, person id, buyer id, buyer, shopper id, subscriber id, guest id,
-    contact id, cliente id, cliente, consumer id;
+    contact id, requester id, respondent id, kd nr, cliente id, cliente, consumer id;
 order_id: order id, order no, order nr, order number, order, invoice id, invoice no, invoice number, invoice,
     transaction id, transaction no, transaction, receipt id, receipt no, receipt, purchase id, basket id, bestell id,
     bestell nr, bestell nummer, bestellung, auftrags nr, auftrags nummer, auftrag, rechnungs nr, rechnungs nummer,
-    rechnung, beleg nr, beleg nummer, bon nr, commande, pedido, factura, fattura, ordine, id;
+    rechnung, beleg nr, beleg nummer, bon nr, bill id, bill no, bill number, bill, commande, pedido, factura, fattura, ordine, id;
 ordered_at: ordered at, order purchase timestamp, purchase timestamp, order date, order time, purchase date, purchased
     at, sold at, sale date, sales date, invoice date, transaction date, transaction time, booked at, booking date,
     placed at, bestell datum, kauf datum, rechnungs datum, auftrags datum, beleg datum, fecha pedido, data pedido,
-    date commande, fecha, datum, order created at, created at, order timestamp, timestamp, date, data, time;
+    date commande, fecha, datum, order created at, created at, created, bill date,
+    billed at, order timestamp, timestamp, date, data, time;
 amount: amount, net amount, net revenue, revenue, net sales, line total net, line total, line amount, item total, net
     total, sales amount, order amount, order total, order value, payment value, total amount, subtotal, netto umsatz,
     umsatz, netto betrag, netto preis, netto, betrag, summe, gesamt preis, gesamt, importe, montant, valor, importo,
@@ -51,18 +52,18 @@ margin: margin, gross margin, gross profit, contribution margin, profit, marge, 
 currency: currency, currency code, curr, wahrung, waehrung, moneda, devise, moeda, valuta;
 occurred_at: occurred at, answered at, answer timestamp, responded at, response date, response time stamp, submitted
     at, survey date, contacted at, called at, call time, call date, started at, start time, event time, event date,
-    event timestamp, opened at, zeitpunkt, antwort datum, kontakt datum, created at, creation date, timestamp, date,
+    event timestamp, opened at, zeitpunkt, antwort datum, kontakt datum, created at, created, submitted, creation date, timestamp, date,
     datum, fecha, data, time;
 interaction_id: interaction id, response id, review id, survey id, answer id, feedback id, ticket id, ticket no, call
     id, case id, contact id, chat id, session id, event id, antwort nr, antwort id, kontakt nr, vorgangs nr, id;
-channel: channel, contact channel, kanal, canal, canale, contact medium, medium, contact type;
+channel: channel, contact channel, kanal, canal, canale, contact medium, medium, contact type, via;
 touchpoint: touchpoint, touch point, kontakt punkt, beruhrungs punkt, topic, contact reason, reason, anlass, thema,
     motivo, page;
 stage: stage, journey stage, phase, etapa, etape;
 device: device, device type, gerat, geraet, platform, dispositivo;
 nps: nps, nps score, likelihood to recommend, recommend, recommendation, weiterempfehlung, empfehlung, recomendacion,
     recomendacao, ltr;
-csat: csat, csat score, satisfaction, satisfaction score, zufriedenheit, satisfaccion, satisfacao, soddisfazione,
+csat: csat, csat score, satisfaction, satisfaction score, satisfaction rating, zufriedenheit, satisfaccion, satisfacao, soddisfazione,
     review score, stars, star rating;
 ces: ces, ces score, effort, effort score, customer effort score, aufwand, esfuerzo, esforco;
 score: score, rating, bewertung, note, nota, answer, antwort, puntuacion, grade, punkte, stars, wert;
@@ -85,7 +86,7 @@ segment: segment, customer segment, kunden segment, segmento, tier, customer gro
     kunden typ, type, plan, loyalty, ~state, ~region, ~bundesland, ~country, ~land, ~pais;
 acquired_at: acquired at, acquisition date, signup date, sign up date, signed up, registered at, registration date,
     customer since, member since, kunde seit, joined at, join date, anmelde datum, registrierungs datum, fecha alta,
-    first purchase, created at;
+    opened, opened at, first purchase, created at;
 acquisition_cost: acquisition cost, cac, akquise kosten, werbe kosten, coste adquisicion, marketing cost;
 referred: referred, referral, recommended by, geworben, empfohlen, referido;
 initiative: initiative, initiative name, program, programme, campaign, project, massnahme, kampagne, programm,
@@ -125,8 +126,13 @@ control_totals: control totals ledger finance gl hauptbuch accounting bookings;
 /// Words that make a name that of something else than an id, or than revenue.
 const NO_ID: &str = "name email mail phone city state country zip plz address type segment group since status age gender date datum \
     at time timestamp class tier region comment message title value amount count";
+const NO_LABEL: &str = "id";
 const NO_REVENUE: &str = "freight shipping tax vat mwst ust steuer versand versandkosten discount rabatt fee tip cost kosten margin \
     currency quantity qty type id no method installments rate pct percent weight";
+
+/// Words of a name that only say how something is measured or written.
+const UNITS: &str = "cent cents minor pence centavos rappen eur usd gbp euro euros min mins minutes minuten minutos sec secs \
+    seconds sekunden ms millis utc local raw";
 
 /// How a number or a time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +144,11 @@ enum Written {
     /// The contract reads it as it is.
     Time,
     YearFirst,
-    DayFirst,
-    MonthFirst,
+    /// 31/12/2024 or 12/31/2024; which of them may have to be told from other columns.
+    Days {
+        day_first: bool,
+        sure: bool,
+    },
     /// 20241231
     Compact,
     Seconds,
@@ -221,6 +230,7 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     for (name, url) in entries {
         seen.tables.push(look(&analyst, name, url).await?);
     }
+    settle_days(&mut seen.tables);
     seen.links = links(&analyst, &seen.tables).await?;
     seen.person = seen.person();
     let mut sources = seen.sources();
@@ -326,6 +336,22 @@ async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
     Ok(Table { name, url, rows: count(0), columns })
 }
 
+/// Where no day is above 12, days come first if they do in the columns that show it.
+fn settle_days(tables: &mut [Table]) {
+    let all = tables.iter().flat_map(|table| &table.columns).map(|column| column.written);
+    let known: Vec<bool> = all
+        .filter_map(|written| match written {
+            Written::Days { day_first, sure: true } => Some(day_first),
+            _ => None,
+        })
+        .collect();
+    for column in tables.iter_mut().flat_map(|table| &mut table.columns) {
+        if let Written::Days { day_first, sure: false } = &mut column.written {
+            *day_first = known.contains(&true) && !known.contains(&false);
+        }
+    }
+}
+
 /// Which columns hold keys of other tables.
 async fn links(analyst: &Analyst, tables: &[Table]) -> Result<Vec<Link>> {
     let mut links = Vec::new();
@@ -426,6 +452,7 @@ fn likeness(table: &str, name: &str, target: &str) -> (f64, bool) {
     let no = match target {
         "amount" | "revenue" | "margin" => NO_REVENUE,
         target if target.ends_with("_id") => NO_ID,
+        "category" | "segment" | "channel" | "touchpoint" | "stage" | "device" => NO_LABEL,
         _ => "",
     };
     let is_margin = target == "margin" && found.iter().any(|word| word == "margin");
@@ -450,8 +477,9 @@ fn likeness(table: &str, name: &str, target: &str) -> (f64, bool) {
             continue;
         }
         let lenient = !target.ends_with("_id");
-        let counted =
-            |(at, word): (usize, &String)| if lenient && explained[at] == 0 && is_about(word) { 0 } else { word.len() };
+        let ignored =
+            |at: usize, word: &String| lenient && explained[at] == 0 && (is_about(word) || listed(UNITS, word));
+        let counted = |(at, word): (usize, &String)| if ignored(at, word) { 0 } else { word.len() };
         let total: usize = found.iter().enumerate().map(counted).sum();
         let share = explained.iter().sum::<usize>().min(total) as f64 / total.max(1) as f64 - 0.002 * rank as f64;
         if share > best.0 {
@@ -518,16 +546,26 @@ fn written(data_type: &DataType, sample: &[String]) -> Written {
         let largest = |at: usize| days.iter().map(|day| day[at]).max().unwrap_or(0);
         return match (largest(0), largest(1)) {
             (1000.., ..=12) => Written::YearFirst,
-            (..=31, ..=12) if largest(0) > 12 || values.iter().any(|value| value.contains('.')) => Written::DayFirst,
-            (..=12, ..=31) => Written::MonthFirst,
+            (13..=31, ..=12) => Written::Days { day_first: true, sure: true },
+            (..=12, 13..=31) => Written::Days { day_first: false, sure: true },
+            (..=12, ..=12) => {
+                let dots = values.iter().any(|value| value.contains('.'));
+                Written::Days { day_first: dots, sure: dots }
+            }
             _ => Written::Other,
         };
     }
     let bare = |value: &str| -> String { value.chars().filter(|letter| "0123456789,.-".contains(*letter)).collect() };
-    let letters = |value: &str| value.chars().filter(|letter| letter.is_alphabetic()).count();
-    if most(&|value| {
-        letters(value) <= 3 && bare(value).chars().any(|letter| letter.is_ascii_digit()) && !value.contains([':', '_'])
-    }) {
+    // A currency may stand beside a number, but an id such as c003 is none.
+    let lone = |part: &str| {
+        !part.is_empty() && !part.chars().any(char::is_alphabetic) && bare(part).len() + 1 >= part.chars().count()
+    };
+    let word = |part: &str| part.chars().count() <= 3 && !part.contains(|letter: char| letter.is_ascii_digit());
+    let number = |value: &str| {
+        let parts: Vec<&str> = value.split_whitespace().collect();
+        parts.iter().any(|part| lone(part)) && parts.iter().all(|part| lone(part) || word(part))
+    };
+    if most(&|value| number(value) && value.contains(|letter: char| letter.is_ascii_digit())) {
         let marks = values.iter().any(|value| bare(value).len() < value.len());
         // The last of the two separates decimals; a comma with three digits behind it, and nothing else, thousands.
         let comma = |value: &str| {
@@ -564,12 +602,20 @@ fn scale(table: &str, name: &str, sample: &[String]) -> Option<(&'static str, Su
     any.then_some((fitting.0, if fitting.0 == "csat" { Sure::Fair } else { Sure::Guess }))
 }
 
+/// The names of a column; one that is only called `id` is an id of what its table is about.
+fn full_names(table: &str, name: &str) -> Vec<String> {
+    match words(name).as_slice() {
+        [only] if listed("id nr no key number uuid", only) => {
+            words(table).last().map(|word| format!("{word} id")).into_iter().collect()
+        }
+        _ => vec![name.to_owned()],
+    }
+}
+
 /// What an id is of, if its name says so.
 fn concept(table: &Table, column: &Column) -> Option<&'static str> {
-    let only_id = ["id", "nr", "no", "key"].contains(&words(&column.name).join("").as_str());
-    let name =
-        if only_id { format!("{} {}", table.name.trim_end_matches('s'), column.name) } else { column.name.clone() };
-    let like = |target: &&str| likeness("", &name, target).0 >= 0.6;
+    let names = full_names(&table.name, &column.name);
+    let like = |target: &&str| names.iter().any(|name| likeness("", name, target).0 >= 0.6);
     ["customer_id", "order_id", "product_id"].into_iter().find(like)
 }
 
@@ -578,7 +624,8 @@ fn may_link(child: &Table, value: &Column, parent: &Table, key: &Column) -> bool
         return false;
     }
     let about = concept(parent, key);
-    if words(&value.name) == words(&key.name) && about.is_some() || about.is_some() && concept(child, value) == about {
+    let same = words(&value.name) == words(&key.name) && (about.is_some() || words(&key.name).len() > 1);
+    if same || about.is_some() && concept(child, value) == about {
         return true;
     }
     let number = |column: &Column| column.sample.iter().all(|value| value.parse::<f64>().is_ok());
@@ -586,7 +633,12 @@ fn may_link(child: &Table, value: &Column, parent: &Table, key: &Column) -> bool
         column.sample.iter().map(String::len).sum::<usize>() as f64 / column.sample.len().max(1) as f64
     };
     let alike = (length(value) / length(key).max(1.0) - 1.0).abs() < 0.3;
-    is_id(&value.sample) && !number(value) && !number(key) && (alike || words(&value.name) == words(&key.name))
+    is_id(&value.sample) && !number(value) && !number(key) && (alike || same)
+}
+
+/// The likest, and of several the first.
+fn best(found: Vec<(f64, Place, Sure)>) -> Option<(f64, Place, Sure)> {
+    found.into_iter().rev().max_by(|one, other| one.0.total_cmp(&other.0))
 }
 
 /// A name as SQL takes it.
@@ -733,61 +785,87 @@ impl Seen {
         }
     }
 
+    /// How well the name of a column that can hold a column of the contract says so, if it does.
+    fn named(&self, place: Place, target: &str, kind: Kind) -> Option<(f64, Place, Sure)> {
+        let (table, column) = self.at(place);
+        let (like, guess) = likeness(&table.name, &column.name, target);
+        let full = full_names(&table.name, &column.name).into_iter().map(|name| likeness("", &name, target).0);
+        let like = full.fold(like, f64::max);
+        let own = column.name == target && column.filled > 0;
+        if like < 0.6 || !own && !column.fits(target, kind) {
+            return None;
+        }
+        let sure = if like >= 0.9 { Sure::High } else { Sure::Fair };
+        Some(if guess { (like - 0.2, place, Sure::Guess) } else { (like, place, sure) })
+    }
+
+    /// A column of a table whose keys this table names: the order's time, its customer, a product's category.
+    fn reached(&self, table: usize, source: &str, target: &str, kind: Kind) -> Option<(f64, Place, Sure)> {
+        let of_order = matches!((source, target), ("sales", "ordered_at") | ("interactions", "occurred_at"));
+        let others =
+            matches!((source, target), ("sales" | "interactions", "customer_id") | ("sales", "category" | "currency"));
+        let mut found: Vec<(f64, Place, Sure)> = Vec::new();
+        for (other, path) in self.paths(table) {
+            let Some(last) = path.last().filter(|_| of_order || others) else { continue };
+            if of_order && self.concept(last.to) != Some("order_id") {
+                continue;
+            }
+            let copies = path.iter().filter(|link| !self.at(link.to).1.is_unique()).count();
+            let less = 0.05 * path.len() as f64 + 0.1 * copies as f64;
+            let named = self.places(other).filter_map(|place| self.named(place, target, kind));
+            found.extend(named.map(|(like, place, sure)| (like - less, place, sure)));
+        }
+        best(found)
+    }
+
+    /// The only column that can be meant, whatever it is called.
+    fn only_one(&self, target: &str, free: &[Place]) -> Option<(f64, Place, Sure)> {
+        let is_it = |place: &&Place| {
+            let column = self.at(**place).1;
+            match target {
+                "ordered_at" | "occurred_at" => {
+                    matches!(column.written, Written::Time | Written::YearFirst | Written::Days { .. })
+                }
+                "amount" => column.is_number() && column.sample.iter().any(|value| value.contains(['.', ','])),
+                "order_id" => column.is_unique() && is_id(&column.sample) && column.written != Written::Time,
+                "customer_id" => {
+                    self.links.iter().any(|link| link.from == **place && self.concept(link.to) == Some("customer_id"))
+                }
+                _ => false,
+            }
+        };
+        let left: Vec<&Place> = free.iter().filter(is_it).collect();
+        left.first().filter(|_| left.len() == 1).map(|place| (0.0, **place, Sure::Guess))
+    }
+
     /// The column that a column of the contract is read from: by name, in the table or in one that it names keys of.
     fn find(&self, table: usize, source: &str, target: &'static str, kind: Kind, taken: &[usize]) -> Option<Choice> {
-        let named = |place: Place, less: f64| {
-            let (table, column) = self.at(place);
-            let (like, guess) = likeness(&table.name, &column.name, target);
-            let own = column.name == target && column.filled > 0;
-            (like >= 0.6 && (own || column.fits(target, kind))).then(|| {
-                let sure = if like >= 0.9 { Sure::High } else { Sure::Fair };
-                let sure = if guess { Sure::Guess } else { sure };
-                (like - less - if guess { 0.2 } else { 0.0 }, place, sure)
-            })
+        let free: Vec<Place> = self.places(table).filter(|place| !taken.contains(&place.1)).collect();
+        let by_name = || best(free.iter().filter_map(|place| self.named(*place, target, kind)).collect());
+        let own = || self.only_one(target, &free);
+        let reached = || self.reached(table, source, target, kind);
+        // An answer has a time of its own, and not its order's; an order line may have some that are not the order's.
+        let found = match source {
+            "interactions" => by_name().or_else(own).or_else(reached),
+            _ => by_name().or_else(reached).or_else(own),
         };
-        let best =
-            |found: &mut dyn Iterator<Item = (f64, Place, Sure)>| found.max_by(|one, other| one.0.total_cmp(&other.0));
-        let free = || self.places(table).filter(move |place| !taken.contains(&place.1));
-        let mut found = best(&mut free().filter_map(|place| named(place, 0.0)));
-        if found.is_none()
-            && matches!(
-                (source, target),
-                ("sales", "customer_id" | "ordered_at" | "category" | "currency")
-                    | ("interactions", "customer_id" | "occurred_at")
-            )
-        {
-            let paths = self.paths(table);
-            let others = paths.iter().filter(|(other, _)| **other != table);
-            let mut reached = others.flat_map(|(other, path)| {
-                let doubt = path.iter().filter(|link| !self.at(link.to).1.is_unique()).count();
-                self.places(*other).filter_map(move |place| named(place, 0.05 * path.len() as f64 + 0.1 * doubt as f64))
-            });
-            found = best(&mut reached);
-        }
-        if found.is_none() {
-            let left: Vec<Place> = free()
-                .filter(|place| {
-                    let column = self.at(*place).1;
-                    match target {
-                        "ordered_at" | "occurred_at" => matches!(
-                            column.written,
-                            Written::Time | Written::DayFirst | Written::MonthFirst | Written::YearFirst
-                        ),
-                        "amount" => column.is_number() && column.sample.iter().any(|value| value.contains(['.', ','])),
-                        "customer_id" => self
-                            .links
-                            .iter()
-                            .any(|link| link.from == *place && self.concept(link.to) == Some("customer_id")),
-                        _ => false,
-                    }
-                })
-                .collect();
-            found = left.first().filter(|_| left.len() == 1).map(|place| (0.0, *place, Sure::Guess));
-        }
         let (like, place, sure) = found?;
-        let place = if target == "customer_id" { self.person_of(place) } else { place };
-        let why = if like == 0.0 { "the only column of that kind; " } else { "" };
-        Some(Choice { target, kind, place, with: None, sure, why: format!("{why}{}", self.at(place).1.said()) })
+        let mut why = match sure {
+            Sure::High => String::new(),
+            _ if like == 0.0 => "the only column that it can be; ".to_owned(),
+            _ => "by a part of its name; ".to_owned(),
+        };
+        let person = if target == "customer_id" { self.person_of(place) } else { place };
+        if person != place {
+            why.push_str(&format!("{} is another one for every order; ", self.at(place).1.name));
+        }
+        let doubtful = matches!(self.at(person).1.written, Written::Days { sure: false, .. }) && kind != Kind::Text;
+        if doubtful {
+            why.push_str("whether days or months come first cannot be seen; ");
+        }
+        why.push_str(&self.at(person).1.said());
+        let sure = if doubtful { Sure::Guess } else { sure };
+        Some(Choice { target, kind, place: person, with: None, sure, why })
     }
 
     /// What of a source is in a table.
@@ -808,6 +886,15 @@ impl Seen {
             if choice(&choices, target).is_none() {
                 choices.push(Choice { target, kind: Kind::Score, place, with: None, sure, why: column.said() });
             }
+        }
+        if source == "sales"
+            && choice(&choices, "order_id").is_none()
+            && let Some((customer, time)) = choice(&choices, "customer_id").zip(choice(&choices, "ordered_at"))
+            && (customer.place.0, time.place.0) == (table, table)
+        {
+            let why = "no column names orders: what a customer bought at one time is taken for one".to_owned();
+            let (place, with) = (customer.place, Some(time.place.1));
+            choices.push(Choice { target: "order_id", kind: Kind::Text, place, with, sure: Sure::Guess, why });
         }
         let quantity = choice(&choices, "quantity").map(|quantity| quantity.place);
         for choice in &mut choices {
@@ -879,6 +966,7 @@ impl Seen {
                     + worth(is_named, 2.0)
                     + worth(has("product_id"), 1.0)
                     + worth(has("line_id"), 0.5)
+                    - worth(sure("order_id") == Some(Sure::Guess), 1.5)
                     - worth(scored, 4.0)
                     - worth(named(name, "customers") && !is_named, 4.0)
                     - worth(named(name, "interactions") && !is_named, 2.0)
@@ -991,8 +1079,8 @@ impl Seen {
                 None => raw,
             },
             (Kind::Instant | Kind::Day, Written::YearFirst) => day("\\1-\\2-\\3"),
-            (Kind::Instant | Kind::Day, Written::DayFirst) => day("\\3-\\2-\\1"),
-            (Kind::Instant | Kind::Day, Written::MonthFirst) => day("\\3-\\1-\\2"),
+            (Kind::Instant | Kind::Day, Written::Days { day_first: true, .. }) => day("\\3-\\2-\\1"),
+            (Kind::Instant | Kind::Day, Written::Days { .. }) => day("\\3-\\1-\\2"),
             (Kind::Instant | Kind::Day, Written::Compact) => {
                 format!(
                     "regexp_replace(cast({raw} as varchar), '^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})$', '\\1-\\2-\\3')"
@@ -1038,7 +1126,9 @@ impl Seen {
     /// The staging file of a source; `None` where every column is there by its own name.
     fn staging(&self, source: &str, parts: &[(usize, Vec<Choice>)], sources: &Sources) -> Option<String> {
         let contract = contract::source(source)?;
-        let own = |choice: &Choice| self.expression(choice, false) == choice.target;
+        let own = |choice: &Choice| {
+            self.at(choice.place).1.name == choice.target && self.expression(choice, false) == quoted(choice.target)
+        };
         let [(first, choices), ..] = parts else { return None };
         let spelled = |name: &str| name.to_lowercase().replace(['_', ' ', '-'], "");
         let alike = |place: Place| {
@@ -1066,9 +1156,35 @@ impl Seen {
             .collect();
         let selects = parts.iter().map(|(table, choices)| self.select(*table, choices, &wanted, sources));
         Some(format!(
-            "-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n{}",
+            "-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n{}{}",
+            if source == "sales" { self.left_out(*first, choices) } else { String::new() },
             selects.collect::<Vec<_>>().join("union all\n")
         ))
+    }
+
+    /// What a reader of the amount may miss: money beside it, and states of orders.
+    fn left_out(&self, table: usize, choices: &[Choice]) -> String {
+        let used = |place: &Place| choices.iter().any(|choice| choice.place == *place);
+        let joined = self.joins(table, choices).into_iter().map(|link| link.to.0);
+        let places: Vec<Place> = [table].into_iter().chain(joined).flat_map(|table| self.places(table)).collect();
+        let names = |is: &dyn Fn(&Column) -> bool| {
+            let found = places.iter().filter(|place| !used(place) && is(self.at(**place).1));
+            found.map(|place| self.at(*place).1.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let beside = "freight shipping tax vat mwst ust steuer versand versandkosten discount rabatt fee tip";
+        let money = names(&|column| column.is_number() && words(&column.name).iter().any(|word| listed(beside, word)));
+        let states = names(&|column| {
+            words(&column.name).iter().any(|word| listed("status state cancelled returned", word))
+                && column.distinct < 20
+        });
+        let mut text = String::new();
+        if !money.is_empty() {
+            text.push_str(&format!("-- Net revenue is without freight and taxes, so not in the amount: {money}.\n"));
+        }
+        if !states.is_empty() {
+            text.push_str(&format!("-- Orders count whatever this says: {states}.\n"));
+        }
+        text
     }
 
     fn select(&self, table: usize, choices: &[Choice], wanted: &[&str], sources: &Sources) -> String {
@@ -1079,7 +1195,8 @@ impl Seen {
             let line = match choice(choices, target) {
                 Some(choice) => {
                     let expression = self.expression(choice, qualified);
-                    let renamed = if expression == *target { expression } else { format!("{expression} as {target}") };
+                    let renamed =
+                        if expression == quoted(target) { expression } else { format!("{expression} as {target}") };
                     let guess =
                         if choice.sure == Sure::Guess { format!("  -- guess: {}", choice.why) } else { String::new() };
                     format!("    {renamed},{guess}\n")
@@ -1241,8 +1358,11 @@ impl Seen {
                     .filter(|place| !used(place))
                     .map(|place| self.at(place).1.name.as_str())
                     .collect();
-                line(&["  not found", &missing.collect::<Vec<_>>().join(", ")]);
-                line(&["  not read", &left.join(", ")]);
+                for (what, names) in [("  not found", missing.collect::<Vec<_>>()), ("  not read", left)] {
+                    if !names.is_empty() {
+                        line(&[what, &names.join(", ")]);
+                    }
+                }
             }
         }
         for source in contract::SOURCES.iter().filter(|source| !sources.contains_key(source.name)) {
@@ -1309,8 +1429,11 @@ mod tests {
             ("12,50 €", number(true, true)),
             ("1,234.50", number(false, false)),
             ("2024-12-31|2024-12-31T10:15:00Z", Written::Time),
-            ("31.12.2024|1.2.2024 9:15", Written::DayFirst),
-            ("12/1/2010 8:26|12/31/2010 9:00", Written::MonthFirst),
+            ("31.12.2024|1.2.2024 9:15", Written::Days { day_first: true, sure: true }),
+            ("12/1/2010 8:26|12/31/2010 9:00", Written::Days { day_first: false, sure: true }),
+            ("1/2/2024|3/4/2024", Written::Days { day_first: false, sure: false }),
+            ("EUR 12.50|EUR 3", number(false, true)),
+            ("c003|c004", Written::Other),
             ("20241231", Written::Compact),
             ("1577836800", Written::Seconds),
             ("1577836800000", Written::Millis),
