@@ -1155,36 +1155,38 @@ impl Seen {
             .map(|column| column.name)
             .collect();
         let selects = parts.iter().map(|(table, choices)| self.select(*table, choices, &wanted, sources));
-        Some(format!(
-            "-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n{}{}",
-            if source == "sales" { self.left_out(*first, choices) } else { String::new() },
-            selects.collect::<Vec<_>>().join("union all\n")
-        ))
+        let mut text =
+            format!("-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n");
+        for sentence in if source == "sales" { self.left_out(*first, choices) } else { Vec::new() } {
+            text.push_str(&format!("-- {sentence}\n"));
+        }
+        text.push_str(&selects.collect::<Vec<_>>().join("union all\n"));
+        Some(text)
     }
 
-    /// What a reader of the amount may miss: money beside it, and states of orders.
-    fn left_out(&self, table: usize, choices: &[Choice]) -> String {
+    /// What a reader of the amount may miss: money beside it, and what became of orders.
+    fn left_out(&self, table: usize, choices: &[Choice]) -> Vec<String> {
         let used = |place: &Place| choices.iter().any(|choice| choice.place == *place);
         let joined = self.joins(table, choices).into_iter().map(|link| link.to.0);
-        let places: Vec<Place> = [table].into_iter().chain(joined).flat_map(|table| self.places(table)).collect();
-        let names = |is: &dyn Fn(&Column) -> bool| {
-            let found = places.iter().filter(|place| !used(place) && is(self.at(**place).1));
-            found.map(|place| self.at(*place).1.name.as_str()).collect::<Vec<_>>().join(", ")
+        let tables: Vec<usize> = [table].into_iter().chain(joined).collect();
+        let beside = |listing: &str| {
+            let places = tables.iter().flat_map(|table| self.places(*table)).filter(|place| !used(place));
+            let names = places.map(|place| self.at(place).1.name.clone());
+            names.filter(|name| words(name).iter().any(|word| listed(listing, word))).collect::<Vec<_>>().join(", ")
         };
-        let beside = "freight shipping tax vat mwst ust steuer versand versandkosten discount rabatt fee tip";
-        let money = names(&|column| column.is_number() && words(&column.name).iter().any(|word| listed(beside, word)));
-        let states = names(&|column| {
-            words(&column.name).iter().any(|word| listed("status state cancelled returned", word))
-                && column.distinct < 20
-        });
-        let mut text = String::new();
-        if !money.is_empty() {
-            text.push_str(&format!("-- Net revenue is without freight and taxes, so not in the amount: {money}.\n"));
-        }
-        if !states.is_empty() {
-            text.push_str(&format!("-- Orders count whatever this says: {states}.\n"));
-        }
-        text
+        let sentences = [
+            (
+                "Net revenue is without freight and taxes; not added to the amount",
+                beside("freight shipping tax taxes vat mwst ust steuer versand versandkosten tip"),
+            ),
+            (
+                "Net revenue is after discounts; not taken off the amount",
+                beside("discount discounts rabatt descuento desconto remise sconto"),
+            ),
+            ("Orders count whatever they became", beside("status cancelled canceled returned storniert")),
+        ];
+        let known = sentences.into_iter().filter(|(_, names)| !names.is_empty());
+        known.map(|(sentence, names)| format!("{sentence}: {names}.")).collect()
     }
 
     fn select(&self, table: usize, choices: &[Choice], wanted: &[&str], sources: &Sources) -> String {
@@ -1358,6 +1360,9 @@ impl Seen {
                     .filter(|place| !used(place))
                     .map(|place| self.at(place).1.name.as_str())
                     .collect();
+                for sentence in if *source == "sales" { self.left_out(*table, choices) } else { Vec::new() } {
+                    line(&["  note", &sentence]);
+                }
                 for (what, names) in [("  not found", missing.collect::<Vec<_>>()), ("  not read", left)] {
                     if !names.is_empty() {
                         line(&[what, &names.join(", ")]);
