@@ -28,7 +28,7 @@ customer_id: customer id, customer no, customer nr, customer number, customer ke
 order_id: order id, order no, order nr, order number, order, invoice id, invoice no, invoice number, invoice,
     transaction id, transaction no, transaction, receipt id, receipt no, receipt, purchase id, basket id, bestell id,
     bestell nr, bestell nummer, bestellung, auftrags nr, auftrags nummer, auftrag, rechnungs nr, rechnungs nummer,
-    rechnung, beleg nr, beleg nummer, bon nr, bill id, bill no, bill number, bill, commande, pedido, factura, fattura, ordine, id;
+    rechnung, beleg nr, beleg nummer, bon nr, bill id, bill no, bill number, bill, commande id, commande, pedido id, pedido, factura id, factura, fattura, ordine, id;
 ordered_at: ordered at, order purchase timestamp, purchase timestamp, order date, order time, purchase date, purchased
     at, sold at, sale date, sales date, invoice date, transaction date, transaction time, booked at, booking date,
     placed at, bestell datum, kauf datum, rechnungs datum, auftrags datum, beleg datum, fecha pedido, data pedido,
