@@ -109,7 +109,7 @@ revenue: revenue, net revenue, amount, total, umsatz, betrag, ledger revenue, sa
 
 /// What people call tables, by source: one of these words is in the name.
 const TABLES: &str = "
-sales: sales sale order orders item items line lines position positionen transaction transactions invoice invoices
+sales: sales sale charges payments order orders item items line lines position positionen transaction transactions invoice invoices
     purchase purchases receipts umsatz umsatze verkauf verkaufe bestellung bestellungen rechnungen ventas pedidos
     vendas commandes ventes vendite;
 interactions: interaction interactions review reviews survey surveys feedback response responses answer answers ticket
