@@ -221,11 +221,31 @@ type Sources = BTreeMap<&'static str, Vec<(usize, Vec<Choice>)>>;
 /// # Errors
 /// [`Error::Input`] if a file is there already, or if nothing looks like sales.
 pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<String> {
-    let entries: BTreeMap<String, Url> = engine::entries(lake, stores).await?.into_iter().collect();
+    let mut entries: BTreeMap<String, Url> = engine::entries(lake, stores).await?.into_iter().collect();
+    let mut skipped = String::new();
+    let analyst = match engine::explore(&entries, stores).await {
+        Ok(analyst) => analyst,
+        // One damaged file is no reason to see nothing.
+        Err(_) => {
+            for (name, url) in entries.clone() {
+                if let Err(error) = engine::explore(&BTreeMap::from([(name.clone(), url)]), stores).await {
+                    skipped.push_str(&format!("{name} is left out: {error}\n"));
+                    entries.remove(&name);
+                }
+            }
+            engine::explore(&entries, stores).await?
+        }
+    };
     if entries.is_empty() {
-        return Err(Error::Input(format!("{lake} holds no Parquet, CSV or JSON files, and no folders of them")).into());
+        let why = if skipped.is_empty() {
+            "name the folder of the files, or of one folder a table\n"
+        } else {
+            skipped.as_str()
+        };
+        return Err(
+            Error::Input(format!("{lake} holds no Parquet, CSV or JSON that can be read: {}", why.trim_end())).into()
+        );
     }
-    let analyst = engine::explore(&entries, stores).await?;
     let mut seen = Seen::default();
     for (name, url) in entries {
         seen.tables.push(look(&analyst, name, url).await?);
@@ -245,14 +265,13 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     for (table, choices) in sales {
         unless_copies(&analyst, &seen.tables[*table], choices).await?;
     }
-    let currencies: Vec<String> = match choice(&sources["sales"][0].1, "currency") {
-        Some(found) => {
-            let (table, column) = seen.at(found.place);
-            let sql = format!("select distinct {} from raw.{} limit 9", quoted(&column.name), quoted(&table.name));
-            rows(&analyst, &sql).await?.into_iter().filter_map(|mut row| row.remove(0)).collect()
-        }
-        None => Vec::new(),
-    };
+    let mut currencies: BTreeSet<String> = BTreeSet::new();
+    for found in sources["sales"].iter().filter_map(|(_, choices)| choice(choices, "currency")) {
+        let (table, column) = seen.at(found.place);
+        let sql = format!("select distinct {} from raw.{} limit 9", quoted(&column.name), quoted(&table.name));
+        currencies.extend(rows(&analyst, &sql).await?.into_iter().filter_map(|mut row| row.remove(0)));
+    }
+    let currencies: Vec<String> = currencies.into_iter().collect();
     let here = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for (source, parts) in &sources {
@@ -275,7 +294,7 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     let config = folder.join("cxroi.toml");
     let written: Vec<String> = files.keys().map(|file| folder.join(file).display().to_string()).collect();
     Ok(format!(
-        "{}\nwrote {}\nWhat next: look at what is only a guess, then\n  cxroi check --config {config}\n  cxroi run --config {config}\n",
+        "{skipped}{}\nwrote {}\nWhat next: look at what is only a guess, then\n  cxroi check --config {config}\n  cxroi run --config {config}\n",
         seen.said(&sources, &currencies),
         written.join(", "),
         config = config.display()
@@ -993,6 +1012,10 @@ impl Seen {
         (points > 0.0).then_some(points)
     }
 
+    fn names(&self, table: usize) -> Vec<&str> {
+        self.tables[table].columns.iter().map(|column| column.name.as_str()).collect()
+    }
+
     /// Which tables are which source: one each, but all that hold interactions.
     fn sources(&self) -> Sources {
         let mut sources = Sources::new();
@@ -1004,7 +1027,9 @@ impl Seen {
                 found.extend(self.points(*table, source, &choices).map(|points| (points, *table, choices)));
             }
             found.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-            found.truncate(if source == "interactions" { usize::MAX } else { 1 });
+            // Of other sources the likest table, and those with the same columns, as a file a year.
+            let first = found.first().map(|(_, table, _)| self.names(*table));
+            found.retain(|(_, table, _)| source == "interactions" || first.as_ref() == Some(&self.names(*table)));
             for (_, table, choices) in found {
                 free.remove(&table);
                 sources.entry(source).or_default().push((table, choices));
@@ -1144,13 +1169,14 @@ impl Seen {
         {
             return None;
         }
+        let several = parts.iter().any(|(table, _)| self.names(*table) != self.names(*first));
         let wanted: Vec<&str> = contract
             .columns
             .iter()
             .filter(|column| {
                 column.presence == Presence::Nullable
                     || parts.iter().any(|(_, choices)| choice(choices, column.name).is_some())
-                    || column.name == "channel" && parts.len() > 1
+                    || column.name == "channel" && several
             })
             .map(|column| column.name)
             .collect();
