@@ -38,7 +38,7 @@ amount: amount, net amount, net revenue, revenue, net sales, line total net, lin
     total, sales amount, order amount, order total, order value, payment value, total amount, subtotal, netto umsatz,
     umsatz, netto betrag, netto preis, netto, betrag, summe, gesamt preis, gesamt, importe, montant, valor, importo,
     fatturato, turnover, total, total price, value, sales, paid, price, preis, precio, prix, preco, prezzo, unit
-    price, einzel preis, stuck preis, precio unitario, prix unitaire, gross amount, brutto betrag, brutto;
+    price, einzel preis, stuck preis, precio unitario, prix unitaire, gross amount, brutto betrag, brutto, cents;
 line_id: line id, line no, line nr, line number, order item id, order line id, item no, item number, position,
     positions nr, pos, line, zeile, sequence, seq, id;
 product_id: product id, product no, product code, product sku, sku, product, item id, item code, article id, article
