@@ -7,13 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::Utc;
 use datafusion::dataframe::DataFrame;
 use engine::{Analyst, Engine, Error};
 use futures::{StreamExt, TryStreamExt};
+use rustyline::Helper;
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::validate::Validator;
 
 use crate::arguments::Format;
 use crate::show::say;
@@ -73,7 +78,20 @@ pub(crate) async fn sql(
 }
 
 async fn plan(analyst: &Analyst, query: &str) -> Result<DataFrame> {
-    analyst.query(query).await.map_err(|error| Error::Input(error.strip_backtrace()).into())
+    analyst.query(query).await.map_err(|error| Error::Input(pointed(query, &error.strip_backtrace())).into())
+}
+
+/// An error with the line of the query that it names, and a mark below the place.
+fn pointed(query: &str, error: &str) -> String {
+    let place = error.split_once("Line: ").and_then(|(_, rest)| rest.split_once(", Column: "));
+    let place = place.and_then(|(line, rest)| {
+        let column: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some((line.parse::<usize>().ok()?.checked_sub(1)?, column.parse::<usize>().ok()?.checked_sub(1)?))
+    });
+    match place.and_then(|(line, column)| Some((query.lines().nth(line)?, column))) {
+        Some((line, column)) if line.len() < 500 => format!("{error}\n{line}\n{:>width$}", '^', width = column + 1),
+        _ => error.to_owned(),
+    }
 }
 
 /// Streams the result, so that a large one needs no memory; a table is laid out whole.
@@ -127,12 +145,83 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
 }
 
+/// What the tab key completes: tables, columns, functions and the words of SQL.
+struct Words(Vec<String>);
+
+impl Words {
+    async fn of(analyst: &Analyst) -> Result<Self> {
+        const SQL: &str = "select from where group by order limit having join left inner on with as distinct case when then else end \
+                           and or not in is null between like cast count sum avg min max";
+        let known = "select table_schema || '.' || table_name as word from information_schema.tables \
+                     union select column_name from information_schema.columns where table_schema <> 'information_schema' \
+                     union select routine_name from information_schema.routines order by word";
+        let mut words: Vec<String> = SQL.split_whitespace().map(str::to_owned).collect();
+        for batch in analyst.query(known).await?.collect().await? {
+            let texts = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
+            words.extend(texts.as_string::<i32>().iter().flatten().map(str::to_owned));
+        }
+        Ok(Self(words))
+    }
+}
+
+impl Completer for Words {
+    type Candidate = String;
+
+    fn complete(&self, line: &str, at: usize, _: &rustyline::Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+        let is_part = |letter: char| letter.is_alphanumeric() || "_.$".contains(letter);
+        let start = line[..at].char_indices().rev().take_while(|(_, letter)| is_part(*letter)).last();
+        let start = start.map_or(at, |(start, _)| start);
+        let begun = line[start..at].to_lowercase();
+        let fits = self.0.iter().filter(|word| !begun.is_empty() && word.starts_with(&begun));
+        Ok((start, fits.cloned().collect()))
+    }
+}
+
+impl Helper for Words {}
+impl Highlighter for Words {}
+impl Hinter for Words {
+    type Hint = String;
+}
+impl Validator for Words {}
+
+/// What a line that begins with a backslash asks for, as a query.
+fn described(line: &str) -> Option<String> {
+    let table = line.trim().trim_end_matches(';').strip_prefix("\\d")?.trim();
+    if table.is_empty() {
+        return Some(
+            "select table_schema || '.' || table_name as \"table\" from information_schema.tables \
+                     where table_schema <> 'information_schema' order by 1"
+                .to_owned(),
+        );
+    }
+    let (schema, name) = table.split_once('.').unwrap_or(("%", table));
+    let [schema, name] = [schema, name].map(|part| part.replace('\'', "''"));
+    Some(format!(
+        "select table_schema || '.' || table_name as \"table\", column_name, data_type, is_nullable from information_schema.columns \
+         where table_schema like '{schema}' and table_name = '{name}' order by table_schema, ordinal_position"
+    ))
+}
+
 async fn prompt(analyst: &Analyst) -> Result<()> {
     say(&format!(
-        "cxroi {}: read-only SQL; end a query with `;`. `show tables;` lists what there is, ctrl-D leaves.\n",
+        "cxroi {}: read-only SQL; end a query with `;`. \\d lists the tables, \\d TABLE its columns, tab completes, ctrl-D leaves.\n",
         engine::VERSION
     ))?;
-    let mut editor = rustyline::DefaultEditor::new()?;
+    let mut editor = rustyline::Editor::<Words, rustyline::history::FileHistory>::new()?;
+    editor.set_helper(Some(Words::of(analyst).await?));
+    // Without a home the history ends with the prompt.
+    let history = std::env::home_dir().map(|home| home.join(".cxroi_history"));
+    if let Some(history) = &history {
+        let _ = editor.load_history(history);
+    }
+    let ended = read(analyst, &mut editor).await;
+    if let Some(history) = &history {
+        let _ = editor.save_history(history);
+    }
+    ended
+}
+
+async fn read(analyst: &Analyst, editor: &mut rustyline::Editor<Words, rustyline::history::FileHistory>) -> Result<()> {
     let mut query = String::new();
     loop {
         let line = match editor.readline(if query.is_empty() { "cxroi> " } else { "   ... " }) {
@@ -147,13 +236,17 @@ async fn prompt(analyst: &Analyst) -> Result<()> {
         if query.is_empty() && ["exit", "quit", "\\q"].contains(&line.trim().trim_end_matches(';')) {
             return Ok(());
         }
-        query.push_str(&line);
-        query.push('\n');
-        if !line.trim_end().ends_with(';') {
-            continue;
+        let described = described(&line).filter(|_| query.is_empty());
+        if described.is_none() {
+            query.push_str(&line);
+            query.push('\n');
+            if !line.trim_end().ends_with(';') {
+                continue;
+            }
         }
-        editor.add_history_entry(query.trim_end())?;
-        if let Err(error) = answer(analyst, &query).await {
+        let asked = if described.is_some() { line.trim_end() } else { query.trim_end() };
+        editor.add_history_entry(asked)?;
+        if let Err(error) = answer(analyst, described.as_deref().unwrap_or(&query)).await {
             say(&format!("{error:#}\n"))?;
         }
         query.clear();
