@@ -1,6 +1,7 @@
 //! `cxroi init`: looks at files that nobody has described, guesses which table and column is what, and writes the
 //! configuration and the staging SQL that a person would begin with. Every choice is printed with its reason.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::fs;
@@ -764,8 +765,8 @@ impl Seen {
         while let Some(table) = next.pop_front() {
             let path: Vec<Link> = paths[&table].clone();
             for link in links.iter().filter(|link| link.from.0 == table && path.len() < 3) {
-                if !paths.contains_key(&link.to.0) {
-                    paths.insert(link.to.0, [path.clone(), vec![(*link).clone()]].concat());
+                if let Entry::Vacant(unknown) = paths.entry(link.to.0) {
+                    unknown.insert([path.clone(), vec![(*link).clone()]].concat());
                     next.push_back(link.to.0);
                 }
             }

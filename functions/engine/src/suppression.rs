@@ -52,6 +52,9 @@ enum What {
     Customers,
 }
 
+/// What of a row may be told.
+type Cell = (What, usize);
+
 /// A sum that a reader knows of: what it adds up, with factors, is known.
 struct Relation {
     what: What,
@@ -164,7 +167,7 @@ impl<'a> Table<'a> {
         loop {
             let exposed = self.relations.iter().filter(|relation| self.is_exposed(relation, &hidden));
             let next = exposed.filter_map(|relation| self.next(relation, &hidden)).next();
-            let next: Vec<(What, usize)> = next.map_or_else(|| self.solved(&hidden), |given_up| vec![given_up]);
+            let next: Vec<Cell> = next.map_or_else(|| self.solved(&hidden), |given_up| vec![given_up]);
             if next.is_empty() {
                 return hidden;
             }
@@ -204,7 +207,7 @@ impl<'a> Table<'a> {
     }
 
     /// What is given up next: of the smallest cell that is still to be seen, a sum only after all of its parts.
-    fn next(&self, relation: &Relation, hidden: &Hidden) -> Option<(What, usize)> {
+    fn next(&self, relation: &Relation, hidden: &Hidden) -> Option<Cell> {
         let what = relation.what;
         let open = relation.cells.iter().map(|(at, _)| *at).filter(|at| !hidden.hides(what, *at));
         let open = open.filter(|at| self.is_seen(what, *at));
@@ -221,13 +224,13 @@ impl<'a> Table<'a> {
 
     /// What to give up because several relations together tell a small cell, by elimination: at most one thing of each group
     /// of relations that share what is hidden.
-    fn solved(&self, hidden: &Hidden) -> Vec<(What, usize)> {
+    fn solved(&self, hidden: &Hidden) -> Vec<Cell> {
         let unknown = |what: What, at: usize| hidden.hides(what, at) && self.customers[at] != Some(0);
-        let mut groups: Vec<(BTreeSet<(What, usize)>, Vec<&Relation>)> = Vec::new();
+        type Group<'b> = (BTreeSet<Cell>, Vec<&'b Relation>);
+        let mut groups: Vec<Group> = Vec::new();
         for relation in &self.relations {
             let cells = relation.cells.iter().filter(|(at, _)| unknown(relation.what, *at));
-            let mut group: (BTreeSet<(What, usize)>, Vec<&Relation>) =
-                (cells.map(|(at, _)| (relation.what, *at)).collect(), vec![relation]);
+            let mut group: Group = (cells.map(|(at, _)| (relation.what, *at)).collect(), vec![relation]);
             if group.0.is_empty() {
                 continue;
             }
@@ -241,8 +244,8 @@ impl<'a> Table<'a> {
             });
             groups.push(group);
         }
-        let given_up = |(unknown, relations): &(BTreeSet<(What, usize)>, Vec<&Relation>)| {
-            let unknown: Vec<(What, usize)> = unknown.iter().copied().collect();
+        let given_up = |(unknown, relations): &Group| {
+            let unknown: Vec<Cell> = unknown.iter().copied().collect();
             let equations = relations.iter().map(|relation| {
                 let mut equation = vec![0.0; unknown.len()];
                 for (at, factor) in &relation.cells {
@@ -259,7 +262,7 @@ impl<'a> Table<'a> {
     }
 
     /// What is given up to keep a cell that relations tell together: as few steps from it as there are, and there the smallest.
-    fn beside(&self, cell: (What, usize), relations: &[&Relation], hidden: &Hidden) -> Option<(What, usize)> {
+    fn beside(&self, cell: Cell, relations: &[&Relation], hidden: &Hidden) -> Option<Cell> {
         let mut reached = BTreeSet::from([cell]);
         loop {
             let touches =
@@ -389,9 +392,12 @@ fn portfolios(rows: &[Row]) -> Vec<Relation> {
     relations
 }
 
+/// A metric, its window, and its factor.
+type Term = (&'static str, &'static str, f64);
+
 /// Relations between metrics of one segment: each with its window and factor, and how many at the end are sums. Ratios stand for what they are of: a
 /// reader knows the base, so their factors are any that do not cancel by chance.
-const BETWEEN: &[(What, &[(&str, &'static str, f64)], usize)] = &[
+const BETWEEN: &[(What, &[Term], usize)] = &[
     (What::Value, &[("bridge base", "T6M", 1.0), ("bridge current", "T6M", 1.0), ("revenue", "T12M", -1.0)], 1),
     (
         What::Value,
