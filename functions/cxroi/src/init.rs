@@ -715,8 +715,12 @@ impl Column {
         }
     }
 
-    /// What is in it, in a few words.
-    fn said(&self) -> String {
+    /// What is in it, in a few words; no values of ids and of free text, which may be personal.
+    fn said(&self, target: &str) -> String {
+        let counts = format!("{} values, about {} different", self.filled, self.distinct.min(self.filled));
+        if target.ends_with("_id") || self.written == Written::Other && self.distinct > 50 {
+            return counts;
+        }
         let shortest = |value: &String| value.chars().take(19).collect::<String>();
         let numbers: Vec<f64> = self.sample.iter().filter_map(|value| value.parse().ok()).collect();
         let ends = if numbers.len() == self.sample.len() {
@@ -726,7 +730,7 @@ impl Column {
             self.sample.iter().min().map(shortest).zip(self.sample.iter().max().map(shortest))
         };
         let (lowest, highest) = ends.unwrap_or_default();
-        format!("{} values, about {} different, as {lowest:?} to {highest:?}", self.filled, self.distinct)
+        format!("{counts}, from {lowest:?} to {highest:?}")
     }
 }
 
@@ -883,7 +887,7 @@ impl Seen {
         if doubtful {
             why.push_str("whether days or months come first cannot be seen; ");
         }
-        why.push_str(&self.at(person).1.said());
+        why.push_str(&self.at(person).1.said(target));
         let sure = if doubtful { Sure::Guess } else { sure };
         Some(Choice { target, kind, place: person, with: None, sure, why })
     }
@@ -904,7 +908,7 @@ impl Seen {
             let Some((target, sure)) = scale(&of.name, &column.name, &column.sample) else { continue };
             choices.retain(|known| known.target != target || known.sure >= sure);
             if choice(&choices, target).is_none() {
-                choices.push(Choice { target, kind: Kind::Score, place, with: None, sure, why: column.said() });
+                choices.push(Choice { target, kind: Kind::Score, place, with: None, sure, why: column.said(target) });
             }
         }
         if source == "sales"
