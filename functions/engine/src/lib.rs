@@ -6,6 +6,7 @@
 //! * a number that cannot be known is a status, never 0 or NaN,
 //! * nothing is visible before it was audited.
 
+mod asked;
 pub mod config;
 pub mod contract;
 mod doctor;

@@ -19,6 +19,7 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::asked;
 use crate::config::Config;
 use crate::contract::{self, SOURCES, Source};
 use crate::error::{Context, Error, Result};
@@ -70,6 +71,12 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
         .with_information_schema(true);
     config.options_mut().execution.parquet.pushdown_filters = false;
     let session = SessionContext::new_with_config_rt(config, Arc::clone(runtime));
+    for aggregate in asked::aggregates() {
+        session.register_udaf(aggregate);
+    }
+    for function in asked::scalars() {
+        session.register_udf(function);
+    }
     for aggregate in
         [exact_sum(), exact_products(), list_products(), list_sums(), monthly_series(), pair_sums(), series_sums()]
     {

@@ -16,6 +16,7 @@ pub mod drivers;
 pub mod fieller;
 pub mod interrupted_series;
 pub mod lifetime_value;
+pub mod moments;
 pub mod proportion;
 pub mod ratio;
 pub mod regression;
