@@ -186,7 +186,7 @@ fn manual(command: Option<String>) -> Result<String> {
         None => program,
         Some(name) => program
             .find_subcommand(name)
-            .ok_or_else(|| Error::Input(format!("there is no command `{name}`; `cxroi help` lists them")))?
+            .ok_or_else(|| Error::Input(format!("there is no command `{name}`; `cxroi --help` lists them")))?
             .clone(),
     };
     let mut text = Vec::new();

@@ -243,7 +243,9 @@ mod tests {
         let told =
             asked("select bh(array_agg(p order by p)) as q from (values (0.01), (0.02), (0.9)) as tests(p)").await;
         assert!(told.contains("[0.03, 0.03, 0.9]"), "{told}");
-        let told = asked("select l.slope as slope from (select ols(y, x) as l from (values (1.0, 1.0)) as points(x, y))").await;
+        let told =
+            asked("select l.slope as slope from (select ols(y, x) as l from (values (1.0, 1.0)) as points(x, y))")
+                .await;
         assert!(told.contains("|       |"), "{told}");
     }
 }
