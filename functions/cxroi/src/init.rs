@@ -39,7 +39,8 @@ amount: amount, net amount, net revenue, revenue, net sales, line total net, lin
     total, sales amount, order amount, order total, order value, payment value, total amount, subtotal, netto umsatz,
     umsatz, netto betrag, netto preis, netto, betrag, summe, gesamt preis, gesamt, importe, montant, valor, importo,
     fatturato, turnover, total, total price, value, sales, paid, price, preis, precio, prix, preco, prezzo, unit
-    price, einzel preis, stuck preis, precio unitario, prix unitaire, gross amount, brutto betrag, brutto, cents;
+    price, einzel preis, stuck preis, precio unitario, prix unitaire, net price, net value, gross amount, gross
+    total, grand total, brutto betrag, brutto, cents;
 line_id: line id, line no, line nr, line number, order item id, order line id, item no, item number, position,
     positions nr, pos, line, zeile, sequence, seq, id;
 product_id: product id, product no, product code, product sku, sku, product, item id, item code, article id, article
@@ -62,7 +63,7 @@ touchpoint: touchpoint, touch point, kontakt punkt, beruhrungs punkt, topic, con
     motivo, page;
 stage: stage, journey stage, phase, etapa, etape;
 device: device, device type, gerat, geraet, platform, dispositivo;
-nps: nps, nps score, likelihood to recommend, recommend, recommendation, weiterempfehlung, empfehlung, recomendacion,
+nps: nps, nps score, likelihood to recommend, likelihood, recommend, recommendation, weiterempfehlung, empfehlung, recomendacion,
     recomendacao, ltr;
 csat: csat, csat score, satisfaction, satisfaction score, satisfaction rating, zufriedenheit, satisfaccion, satisfacao, soddisfazione,
     review score, stars, star rating;
@@ -718,7 +719,8 @@ impl Column {
     /// What is in it, in a few words; no values of ids and of free text, which may be personal.
     fn said(&self, target: &str) -> String {
         let counts = format!("{} values, about {} different", self.filled, self.distinct.min(self.filled));
-        if target.ends_with("_id") || self.written == Written::Other && self.distinct > 50 {
+        let unsorted = matches!(self.written, Written::Days { .. });
+        if target.ends_with("_id") || unsorted || self.written == Written::Other && self.distinct > 50 {
             return counts;
         }
         let shortest = |value: &String| value.chars().take(19).collect::<String>();
@@ -850,7 +852,10 @@ impl Seen {
                 "ordered_at" | "occurred_at" => {
                     matches!(column.written, Written::Time | Written::YearFirst | Written::Days { .. })
                 }
-                "amount" => column.is_number() && column.sample.iter().any(|value| value.contains(['.', ','])),
+                "amount" => {
+                    let other = words(&column.name).iter().any(|word| listed(NO_REVENUE, word));
+                    column.is_number() && !other && column.sample.iter().any(|value| value.contains(['.', ',']))
+                }
                 "order_id" => column.is_unique() && is_id(&column.sample) && column.written != Written::Time,
                 "customer_id" => {
                     self.links.iter().any(|link| link.from == **place && self.concept(link.to) == Some("customer_id"))
@@ -1175,16 +1180,21 @@ impl Seen {
             return None;
         }
         let several = parts.iter().any(|(table, _)| self.names(*table) != self.names(*first));
-        let wanted: Vec<&str> = contract
-            .columns
-            .iter()
-            .filter(|column| {
-                column.presence == Presence::Nullable
-                    || parts.iter().any(|(_, choices)| choice(choices, column.name).is_some())
-                    || column.name == "channel" && several
-            })
-            .map(|column| column.name)
-            .collect();
+        let wanted = contract.columns.iter().map(|column| column.name).filter(|name| {
+            let nullable =
+                contract.columns.iter().any(|column| column.name == *name && column.presence == Presence::Nullable);
+            nullable
+                || *name == "channel" && several
+                || parts.iter().any(|(_, choices)| choice(choices, name).is_some())
+        });
+        // Where tables do not agree on a type, all of them hand text to the contract, which reads it.
+        let shape = |choices: &[Choice], name: &str| {
+            let found = choice(choices, name)?;
+            let column = self.at(found.place).1;
+            Some((column.data_type.clone(), column.written, found.with.is_some()))
+        };
+        let differ = |name: &str| parts.iter().any(|(_, other)| shape(other, name) != shape(choices, name));
+        let wanted: Vec<(&str, bool)> = wanted.map(|name| (name, differ(name))).collect();
         let selects = parts.iter().map(|(table, choices)| self.select(*table, choices, &wanted, sources));
         let mut text =
             format!("-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n");
@@ -1220,27 +1230,27 @@ impl Seen {
         known.map(|(sentence, names)| format!("{sentence}: {names}.")).collect()
     }
 
-    fn select(&self, table: usize, choices: &[Choice], wanted: &[&str], sources: &Sources) -> String {
+    fn select(&self, table: usize, choices: &[Choice], wanted: &[(&str, bool)], sources: &Sources) -> String {
         let joins = self.joins(table, choices);
         let qualified = !joins.is_empty();
         let mut sql = "select\n".to_owned();
-        for target in wanted {
-            let line = match choice(choices, target) {
+        for (target, as_text) in wanted {
+            let (expression, guess) = match choice(choices, target) {
                 Some(choice) => {
-                    let expression = self.expression(choice, qualified);
-                    let renamed =
-                        if expression == quoted(target) { expression } else { format!("{expression} as {target}") };
-                    let guess =
-                        if choice.sure == Sure::Guess { format!("  -- guess: {}", choice.why) } else { String::new() };
-                    format!("    {renamed},{guess}\n")
+                    let guess = (choice.sure == Sure::Guess).then(|| choice.why.clone());
+                    (self.expression(choice, qualified), guess)
                 }
                 // Where interactions are in several tables, the table is how they came.
-                None if *target == "channel" => format!(
-                    "    '{}' as channel,  -- guess: the name of the table\n",
-                    self.tables[table].name.replace('\'', "''")
-                ),
-                None => format!("    null as {target},\n"),
+                None if *target == "channel" => {
+                    let name = self.tables[table].name.replace('\'', "''");
+                    (format!("'{name}'"), Some("the name of the table".to_owned()))
+                }
+                None => ("null".to_owned(), None),
             };
+            let expression = if *as_text { format!("cast({expression} as varchar)") } else { expression };
+            let renamed = if expression == quoted(target) { expression } else { format!("{expression} as {target}") };
+            let guess = guess.map(|why| format!("  -- guess: {why}")).unwrap_or_default();
+            let line = format!("    {renamed},{guess}\n");
             sql.push_str(&line);
         }
         let raw = |table: usize| format!("raw.{}", quoted(&self.raw(table, sources)));
@@ -1541,6 +1551,25 @@ mod tests {
             assert!(sales.contains(part), "{part}\nnot in\n{sales}");
         }
         assert!(sales.contains("not added to the amount: freight_value"), "{sales}");
+    }
+
+    #[test]
+    fn answers_and_calls_are_one_source() {
+        let answers = [column("customer_id", &["a", "b"], 300), column("date", &["2024-12-31"], 300)];
+        let answers = answers.into_iter().chain([column("nps", &["3", "10"], 11)]).collect();
+        let calls = [column("customer_id", &["a", "b"], 300), column("called_at", &["2024-12-31 10:15:00"], 300)];
+        let calls = calls.into_iter().chain([column("duration_min", &["3", "12"], 30)]).collect();
+        let seen = Seen { tables: vec![table("answers", answers), table("calls", calls)], ..Seen::default() };
+        let sources = seen.sources();
+        let interactions = seen.staging("interactions", &sources["interactions"], &sources).unwrap();
+        for part in [
+            "    \"date\" as occurred_at,\n    'answers' as channel,  -- guess",
+            "cast(nps as varchar) as nps,\n    cast(null as varchar) as handle_seconds,\nfrom raw.interactions\nunion all\n",
+            "cast(null as varchar) as nps,\n    cast(try_cast(duration_min as double) * 60 as varchar) as handle_seconds,\n",
+            "from raw.calls\n",
+        ] {
+            assert!(interactions.contains(part), "{part}\nnot in\n{interactions}");
+        }
     }
 
     #[test]
