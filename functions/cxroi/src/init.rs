@@ -1195,7 +1195,7 @@ impl Seen {
         };
         let differ = |name: &str| parts.iter().any(|(_, other)| shape(other, name) != shape(choices, name));
         let wanted: Vec<(&str, bool)> = wanted.map(|name| (name, differ(name))).collect();
-        let selects = parts.iter().map(|(table, choices)| self.select(*table, choices, &wanted, sources));
+        let selects = parts.iter().map(|(table, choices)| self.select(*table, choices, &wanted, several, sources));
         let mut text =
             format!("-- Written by `cxroi init`: {source} as a person would begin; what is only a guess says so.\n");
         for sentence in if source == "sales" { self.left_out(*first, choices) } else { Vec::new() } {
@@ -1230,21 +1230,30 @@ impl Seen {
         known.map(|(sentence, names)| format!("{sentence}: {names}.")).collect()
     }
 
-    fn select(&self, table: usize, choices: &[Choice], wanted: &[(&str, bool)], sources: &Sources) -> String {
+    fn select(
+        &self,
+        table: usize,
+        choices: &[Choice],
+        wanted: &[(&str, bool)],
+        several: bool,
+        sources: &Sources,
+    ) -> String {
         let joins = self.joins(table, choices);
         let qualified = !joins.is_empty();
+        let name = self.tables[table].name.replace('\'', "''");
         let mut sql = "select\n".to_owned();
         for (target, as_text) in wanted {
             let (expression, guess) = match choice(choices, target) {
                 Some(choice) => {
                     let guess = (choice.sure == Sure::Guess).then(|| choice.why.clone());
-                    (self.expression(choice, qualified), guess)
+                    let expression = self.expression(choice, qualified);
+                    // The first answer and the first call are not copies of each other.
+                    let numbered = several && *target == "interaction_id";
+                    let of_table = format!("'{name}/' || cast({expression} as varchar)");
+                    (if numbered { of_table } else { expression }, guess)
                 }
                 // Where interactions are in several tables, the table is how they came.
-                None if *target == "channel" => {
-                    let name = self.tables[table].name.replace('\'', "''");
-                    (format!("'{name}'"), Some("the name of the table".to_owned()))
-                }
+                None if *target == "channel" => (format!("'{name}'"), Some("the name of the table".to_owned())),
                 None => ("null".to_owned(), None),
             };
             let expression = if *as_text { format!("cast({expression} as varchar)") } else { expression };
@@ -1556,14 +1565,16 @@ mod tests {
     #[test]
     fn answers_and_calls_are_one_source() {
         let answers = [column("customer_id", &["a", "b"], 300), column("date", &["2024-12-31"], 300)];
-        let answers = answers.into_iter().chain([column("nps", &["3", "10"], 11)]).collect();
+        let more = [column("answer_id", &["1", "2"], 1_000), column("nps", &["3", "10"], 11)];
+        let answers = answers.into_iter().chain(more).collect();
         let calls = [column("customer_id", &["a", "b"], 300), column("called_at", &["2024-12-31 10:15:00"], 300)];
         let calls = calls.into_iter().chain([column("duration_min", &["3", "12"], 30)]).collect();
         let seen = Seen { tables: vec![table("answers", answers), table("calls", calls)], ..Seen::default() };
         let sources = seen.sources();
         let interactions = seen.staging("interactions", &sources["interactions"], &sources).unwrap();
         for part in [
-            "    \"date\" as occurred_at,\n    'answers' as channel,  -- guess",
+            "    \"date\" as occurred_at,\n    cast('answers/' || cast(answer_id as varchar) as varchar) as interaction_id,\n",
+            "    'answers' as channel,  -- guess",
             "cast(nps as varchar) as nps,\n    cast(null as varchar) as handle_seconds,\nfrom raw.interactions\nunion all\n",
             "cast(null as varchar) as nps,\n    cast(try_cast(duration_min as double) * 60 as varchar) as handle_seconds,\n",
             "from raw.calls\n",
