@@ -51,14 +51,10 @@ def lake():
     """DuckDB with the tables of the golden lake."""
     engine = duckdb.connect()
     engine.execute("set timezone = 'UTC'")
-    for name, files in [
-        ("sales", "sales/*.parquet"),
-        ("interactions", "interactions/*.parquet"),
-        ("customers", "customers/*.parquet"),
-    ]:
-        engine.execute(f"create table {name} as select * from read_parquet('{GOLDEN / 'lake' / files}', union_by_name = true)")
-    engine.execute(f"create table assignments as select * from read_csv('{GOLDEN / 'lake/assignments.csv'}', all_varchar = true)")
-    engine.execute(f"create table totals as select * from read_csv('{GOLDEN / 'lake/control_totals.csv'}', all_varchar = true)")
+    for name in ("sales", "interactions", "customers"):
+        engine.execute(f"create table {name} as select * from read_parquet('{GOLDEN / 'lake' / name}/*.parquet', union_by_name = true)")
+    for name in ("assignments", "control_totals"):
+        engine.execute(f"create table {name} as select * from read_csv('{GOLDEN / 'lake' / name}.csv', all_varchar = true)")
     return engine
 
 
@@ -75,6 +71,11 @@ def programmes(folder, file, **names):
     (folder / file).write_text(json.dumps(rows, ensure_ascii=False))
 
 
+def as_they_are(folder):
+    for file in ("initiatives.json", "assignments.csv", "control_totals.csv"):
+        shutil.copy(GOLDEN / "lake" / file, folder)
+
+
 def english(engine, folder):
     write(engine, folder, "Purchases/all.parquet", """select client_id: customer_id, invoice_no: order_id, purchase_date: ordered_at,
         net_amount: amount, line_no: line_id, product_group: category, gross_profit: margin, currency_code: currency from sales""")
@@ -84,7 +85,7 @@ def english(engine, folder):
     write(engine, folder, "clients.parquet", """select client_id: customer_id, tier: segment, signup_date: acquired_at,
         cac: acquisition_cost from customers""")
     write(engine, folder, "participants.csv", "select programme: initiative, client_id: customer_id, treatment: arm, start_date: starts_on from assignments", "header")
-    write(engine, folder, "ledger.csv", "select period: month, net_revenue: revenue from totals", "header")
+    write(engine, folder, "ledger.csv", "select period: month, net_revenue: revenue from control_totals", "header")
     names = {"initiative": "programme", "starts_on": "start_date", "ends_on": "end_date", "cost_per_month": "monthly_cost"}
     programmes(folder, "programmes.json", one_off_cost="setup_cost", **names)
 
@@ -102,14 +103,16 @@ def german(engine, folder):
         "Kunde seit": acquired_at, "Akquisekosten": acquisition_cost from customers""")
     write(engine, folder, "Zuordnung.csv", """select "Kampagne": initiative, "Kunden-Nr": customer_id, "Testgruppe": arm,
         "Beginn": starts_on from assignments""", "header, delimiter ';'")
-    write(engine, folder, "Hauptbuch.csv", f"""select "Monat": month, "Umsatz": {comma.format("revenue")} from totals""", "header, delimiter ';'")
+    write(engine, folder, "Hauptbuch.csv", f"""select "Monat": month, "Umsatz": {comma.format("revenue")} from control_totals""", "header, delimiter ';'")
     names = {"initiative": "Kampagne", "starts_on": "Beginn", "ends_on": "Ende", "cost_per_month": "Kosten pro Monat"}
     programmes(folder, "Kampagnen.json", one_off_cost="Einmalkosten", target_segment="Zielsegment", target_channel="Zielkanal", **names)
 
 
 def parted(engine, folder):
-    """Answers and contacts in two tables, orders in heads and lines; a head has one time, so refunds are orders of their own."""
+    """Answers and contacts in two tables, orders in heads and lines; a head has one time, so refunds are orders of their own, and
+    a row of one table is no copy of one of the other."""
     engine.execute("update sales set order_id = order_id || '-' || epoch_us(ordered_at)")
+    engine.execute("update interactions set interaction_id = interaction_id || if(nps is null, '-contact', '-answer')")
     write(engine, folder, "orders/all.parquet", """select order_id, customer_no: min(customer_id), order_date: min(ordered_at),
         currency: min(currency) from sales group by order_id""")
     write(engine, folder, "order_lines/all.parquet", """select order_id, line_no: line_id, category, line_amount: amount,
@@ -119,8 +122,7 @@ def parted(engine, folder):
     contacts = "started_at: occurred_at, ticket_id: interaction_id, channel, topic: touchpoint, cost: service_cost, opt_in: consent"
     write(engine, folder, "service_contacts/all.parquet", f"select customer_no: customer_id, {contacts} from interactions where nps is null")
     shutil.copytree(GOLDEN / "lake/customers", folder / "customers")
-    for file in ("initiatives.json", "assignments.csv", "control_totals.csv"):
-        shutil.copy(GOLDEN / "lake" / file, folder)
+    as_they_are(folder)
 
 
 def counted(engine, folder):
@@ -133,8 +135,7 @@ def counted(engine, folder):
         via: channel, topic: touchpoint, score: nps, cost_cents: service_cost * 100,
         consent: case when consent then 'ja' when not consent then 'nein' end from interactions""")
     write(engine, folder, "users.parquet", "select id: customer_id, plan: segment, created_at: acquired_at, cac: acquisition_cost from customers")
-    for file in ("initiatives.json", "assignments.csv", "control_totals.csv"):
-        shutil.copy(GOLDEN / "lake" / file, folder)
+    as_they_are(folder)
 
 
 def check(cxroi, work, write_lake):
@@ -142,8 +143,7 @@ def check(cxroi, work, write_lake):
     folder, found = work / "lake", work / "init"
     folder.mkdir(parents=True)
     write_lake(engine, folder)
-    said = call(cxroi, "init", folder, "--output", found)
-    (work / "said.txt").write_text(said)
+    (work / "said.txt").write_text(call(cxroi, "init", folder, "--output", found))
     call(cxroi, "init", folder, "--output", found, code=2)
     config = found / "cxroi.toml"
     call(cxroi, "run", "--config", config, "--period", PERIOD)
@@ -152,7 +152,7 @@ def check(cxroi, work, write_lake):
     assert 'timezone = "UTC"' in text and 'currency = "USD"' in text, text
     config.write_text(text.replace('timezone = "UTC"', 'timezone = "America/New_York"') + SETTINGS)
     call(cxroi, "run", "--config", config, "--period", PERIOD)
-    rows = compare(estimates(found / "out"), estimates(golden(cxroi, engine, work / "golden")), work.name)
+    rows = compare(estimates(found / "out"), estimates(golden(cxroi, engine, work / "golden")))
     print(f"{work.name}: {rows} rows as of the golden lake")
 
 
@@ -172,20 +172,19 @@ def estimates(output):
     return {tuple(row[name] for name in NAMES): row for row in rows}
 
 
-def compare(found, wanted, name):
-    assert found.keys() == wanted.keys(), f"{name}: rows of one only: {sorted(map(str, found.keys() ^ wanted.keys()))}"
+def compare(found, wanted):
+    assert found.keys() == wanted.keys(), f"rows of one only: {sorted(map(str, found.keys() ^ wanted.keys()))}"
     for key, row in wanted.items():
         for field in ("status", "n", "customers", "value", "lo", "hi"):
             one, other = found[key][field], row[field]
             same = one == other or None not in (one, other) and field in ("value", "lo", "hi") and math.isclose(one, other, rel_tol=1e-9)
-            assert same, f"{name}: {field} of {key} is {one}, and {other} of the golden lake"
+            assert same, f"{field} of {key} is {one}, and {other} of the golden lake"
     return len(wanted)
 
 
 def check_olist(cxroi, folder, work):
     """Freight is not net revenue, so it is left out here, where the configuration of tests/olist counts it."""
-    said = call(cxroi, "init", folder, "--output", work)
-    (work / "said.txt").write_text(said)
+    call(cxroi, "init", folder, "--output", work)
     call(cxroi, "run", "--config", work / "cxroi.toml")
     period = sorted(file.stem for file in (work / "out/published").glob("*.json"))[-1]
     pointer = json.loads((work / f"out/published/{period}.json").read_text())
