@@ -85,6 +85,8 @@ pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64) -> Result<Vec<Row>> {
     let mut kept: Vec<Row> = Vec::with_capacity(rows.len() + merged.len());
     for (at, row) in rows.into_iter().enumerate() {
         kept.push(match (hidden.rows.contains(&at), hidden.counts.contains(&at)) {
+            // Of nobody there is nothing to keep: why there is no number may be said.
+            (true, _) if row.customers == Some(0) && row.status != Status::Ok => row.of(None, None),
             // Nothing but the row's name remains.
             (true, _) => row.without(Status::Suppressed).of(None, None),
             (_, true) => row.of(None, None),

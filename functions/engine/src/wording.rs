@@ -3,6 +3,7 @@
 use stats::Estimate;
 
 use crate::estimates::{ALL, Row, Status};
+use crate::suppression::MERGED;
 
 /// What a grade allows to say of a value and its reason.
 fn verb(grade: &str) -> &'static str {
@@ -164,15 +165,24 @@ impl Report<'_> {
         };
         self.said(self.one("bridge", "current", "census", Some("T6M")), "The bridge of revenue", |now| {
             let Some(before) = amount("base") else { return format!("Revenue of six months is {now}.") };
-            let parts = [
-                ("churned", "went with customers who left"),
-                ("contraction", "with those who spend less"),
-                ("expansion", "came from customers who spend more"),
-                ("new", "from new ones"),
-                ("reactivated", "from those who came back"),
+            // Any of them may be withheld: the first that is told has the verb.
+            let told = |verb: &str, preposition: &str, parts: &[(&str, &str)]| -> Vec<String> {
+                let told = parts.iter().filter_map(|(metric, who)| Some((amount(metric)?, who)));
+                let verbs = std::iter::once(format!("{verb} ")).chain(std::iter::repeat(String::new()));
+                told.zip(verbs).map(|((amount, who), verb)| format!("{amount} {verb}{preposition} {who}")).collect()
+            };
+            let lost =
+                told("went", "with", &[("churned", "customers who left"), ("contraction", "those who spend less")]);
+            let won = [
+                ("expansion", "customers who spend more"),
+                ("new", "new ones"),
+                ("reactivated", "those who came back"),
             ];
-            let said = parts.into_iter().filter_map(|(metric, words)| Some(format!("{} {words}", amount(metric)?)));
-            format!("Revenue of six months went from {before} to {now}: {}.", said.collect::<Vec<_>>().join(", "))
+            let won = told("came", "from", &won);
+            let few = amount(MERGED).map(|amount| format!("{amount} net is in parts of few customers, told together"));
+            let parts: Vec<String> = lost.into_iter().chain(won).chain(few).collect();
+            let colon = if parts.is_empty() { "" } else { ": " };
+            format!("Revenue of six months went from {before} to {now}{colon}{}.", parts.join(", "))
         })
     }
 
@@ -439,6 +449,26 @@ mod tests {
         assert_eq!(figure(0.8052, "share", "EUR"), "80.5 %");
         assert_eq!(figure(1000.0, "count", "EUR"), "1,000");
         assert_eq!(figure(2.068, "ratio", "EUR"), "2.07");
+    }
+
+    #[test]
+    fn a_bridge_is_a_sentence_whatever_of_it_is_withheld() {
+        let rows = |told: &[&'static str]| -> Vec<Row> {
+            let part = |metric| Row::new("bridge", metric, "money", "census").window("T6M").census(1.0);
+            told.iter().map(|metric| part(*metric)).collect()
+        };
+        let said = |told: &[&'static str]| Report { rows: &rows(told), currency: "EUR" }.bridge().unwrap();
+        assert_eq!(
+            said(&["base", "churned", "contraction", "expansion", "new", "current"]),
+            "Revenue of six months went from 1.00 EUR to 1.00 EUR: 1.00 EUR went with customers who left, 1.00 EUR with those who \
+             spend less, 1.00 EUR came from customers who spend more, 1.00 EUR from new ones."
+        );
+        assert_eq!(
+            said(&["base", "contraction", "new", MERGED, "current"]),
+            "Revenue of six months went from 1.00 EUR to 1.00 EUR: 1.00 EUR went with those who spend less, 1.00 EUR came from new \
+             ones, 1.00 EUR net is in parts of few customers, told together."
+        );
+        assert_eq!(said(&["base", "current"]), "Revenue of six months went from 1.00 EUR to 1.00 EUR.");
     }
 
     fn estimate(value: f64, half: f64) -> Estimate {

@@ -424,13 +424,7 @@ impl<'a> Page<'a> {
                     title: "Which changes first, NPS or revenue".to_owned(),
                     sentence: self.report.order(),
                     chart: (!points.is_empty()).then(|| {
-                        charts::intervals(
-                            &points,
-                            &axis,
-                            "months from the answer: before it (negative), and after",
-                            false,
-                            true,
-                        )
+                        charts::intervals(&points, &axis, "months from the answer (below 0: before it)", false, true)
                     }),
                     without: self.nothing(&changes),
                     basis: self.basis(&changes),
