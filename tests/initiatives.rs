@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Lake, instant};
 
 const CONFIG: &str = r#"
@@ -93,7 +93,11 @@ async fn a_planted_effect_is_found_and_priced() {
     let effect = find(&rows, "calls", "did_net_value", "stratified");
     assert!((number(effect, "value") - 2.8).abs() < 3.0 * number(effect, "se"), "{effect}");
     assert!(number(effect, "lo") > 2.0 && number(effect, "hi") < 3.6, "{effect}");
-    assert_eq!((&effect["grade"], &effect["flags"]), (&"B".into(), &Value::Null), "{effect}");
+    // The lake's sales do not say their margin, of which revenue knows nothing.
+    assert_eq!((&effect["grade"], &effect["flags"]), (&"B".into(), &json!(["assumed_margin"])), "{effect}");
+    assert_eq!(find(&rows, "calls", "did_revenue", "welch")["flags"], Value::Null);
+    let assumed = json!(["assumed_margin", "assumed_discount_rate"]);
+    assert_eq!(find(&rows, "calls", "npv", "stratified")["flags"], assumed);
     // Six months of 220 customers against 650.
     let (roi, value) = (find(&rows, "calls", "roi", "stratified"), number(effect, "value") * 6.0 * 220.0);
     assert!((number(roi, "value") - (value / 650.0 - 1.0)).abs() < 1e-9, "{roi}");
@@ -280,9 +284,9 @@ async fn a_lottery_is_analysed_as_it_was_drawn() {
     let drawn = [assigned("lottery", "treated", 0..240), assigned("lottery", "holdout", 240..450)].concat();
     let others = assigned("other", "treated", 0..480);
     for (share, grade, reasons) in [
-        ("0.45", "A", Value::Null),
-        ("", "B", serde_json::json!(["sample_ratio_not_as_planned"])),
-        ("0.2", "B", serde_json::json!(["sample_ratio_not_as_planned"])),
+        ("0.45", "A", json!(["assumed_margin"])),
+        ("", "B", json!(["sample_ratio_not_as_planned", "assumed_margin"])),
+        ("0.2", "B", json!(["sample_ratio_not_as_planned", "assumed_margin"])),
     ] {
         let programme = format!("lottery,2024-01-01,2024-12-31,10,,,,,true,{share},\nother,2024-01-01,,1,,,,,,,\n");
         programmes(&lake, &programme, &format!("{drawn}{others}")).await;

@@ -1,5 +1,6 @@
 -- Average order value of the last three months: net revenue by orders, a ratio of sums over customers with a sale.
 -- residual_squares is the second pass of the error.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: segment
 with scoped as (
     select
@@ -15,6 +16,8 @@ totals as (
         count(*) as customers,
         sum(numerator) as numerator,
         sum(denominator) as denominator,
+        max(abs(numerator)) as largest_numerator,
+        sum(abs(numerator)) as absolute_numerator,
         cast(sum(numerator) as double) / nullif(cast(sum(denominator) as double), 0) as ratio,
     from scoped
     group by segment
@@ -24,10 +27,13 @@ select
     totals.customers,
     totals.numerator,
     totals.denominator,
+    totals.largest_numerator,
+    totals.absolute_numerator,
     exact_sum(
         power(cast(scoped.numerator as double) - totals.ratio * cast(scoped.denominator as double), 2)
     ) as residual_squares,
 from totals
 inner join scoped on scoped.segment = totals.segment
-group by totals.segment, totals.customers, totals.numerator, totals.denominator
+group by
+    totals.segment, totals.customers, totals.numerator, totals.denominator, totals.largest_numerator, totals.absolute_numerator
 order by totals.segment

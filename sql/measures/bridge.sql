@@ -2,6 +2,7 @@
 -- base - churned + expansion - contraction + new + reactivated + residual = current, to the cent. Active means at least one
 -- order line with a positive amount; new means that the first such line ever is in the current window.
 -- Refund-only customers and sales that name no customer are the residual.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: segment
 with scoped as (
     select
@@ -28,17 +29,43 @@ named as (
         end as part,
         case when active then 0 else revenue end - case when active_before then 0 else revenue_before end as refunds,
     from scoped
+),
+parts as (
+    select
+        *,
+        case when part = 'churned' then revenue_before else 0 end as churned,
+        case when part = 'expansion' then revenue - revenue_before else 0 end as expansion,
+        case when part = 'contraction' then revenue_before - revenue else 0 end as contraction,
+        case when part = 'new' then revenue else 0 end as new,
+        case when part = 'reactivated' then revenue else 0 end as reactivated,
+    from named
 )
 select
     segment,
     sum(revenue_before) as base,
-    coalesce(sum(revenue_before) filter (where part = 'churned'), 0) as churned,
-    coalesce(sum(revenue - revenue_before) filter (where part = 'expansion'), 0) as expansion,
-    coalesce(sum(revenue_before - revenue) filter (where part = 'contraction'), 0) as contraction,
-    coalesce(sum(revenue) filter (where part = 'new'), 0) as new,
-    coalesce(sum(revenue) filter (where part = 'reactivated'), 0) as reactivated,
+    sum(churned) as churned,
+    sum(expansion) as expansion,
+    sum(contraction) as contraction,
+    sum(new) as new,
+    sum(reactivated) as reactivated,
     sum(refunds) as residual,
     sum(revenue) as current,
+    max(abs(revenue_before)) as largest_base,
+    sum(abs(revenue_before)) as absolute_base,
+    max(abs(churned)) as largest_churned,
+    sum(abs(churned)) as absolute_churned,
+    max(abs(expansion)) as largest_expansion,
+    sum(abs(expansion)) as absolute_expansion,
+    max(abs(contraction)) as largest_contraction,
+    sum(abs(contraction)) as absolute_contraction,
+    max(abs(new)) as largest_new,
+    sum(abs(new)) as absolute_new,
+    max(abs(reactivated)) as largest_reactivated,
+    sum(abs(reactivated)) as absolute_reactivated,
+    max(abs(refunds)) as largest_residual,
+    sum(abs(refunds)) as absolute_residual,
+    max(abs(revenue)) as largest_current,
+    sum(abs(revenue)) as absolute_current,
     count(customer_id) filter (where revenue_before <> 0 or active_before) as customers_base,
     count(*) filter (where part = 'churned') as customers_churned,
     count(*) filter (where part = 'expansion') as customers_expansion,
@@ -47,6 +74,6 @@ select
     count(*) filter (where part = 'reactivated') as customers_reactivated,
     count(customer_id) filter (where refunds <> 0) as customers_residual,
     count(customer_id) filter (where revenue <> 0 or active) as customers_current,
-from named
+from parts
 group by segment
 order by segment

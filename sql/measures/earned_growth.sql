@@ -1,5 +1,6 @@
 -- Earned growth over twelve months: net revenue retention of the customers of the twelve months before, plus what new
 -- customers who came by referral spent, as a share of all revenue of the twelve months before, minus 1.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: segment
 with scoped as (
     select
@@ -19,6 +20,8 @@ select
     coalesce(sum(revenue_t12m_before) filter (where active_t12m_before), 0) as retained_base,
     coalesce(sum(revenue_t12m) filter (where is_referred_new), 0) as referred_revenue,
     sum(revenue_t12m_before) as revenue_before,
+    max(abs(revenue_t12m_before)) as largest_revenue_before,
+    sum(abs(revenue_t12m_before)) as absolute_revenue_before,
     count(*) filter (where active_t12m_before or is_referred_new) as customers,
     count(referred) as referral_known,
 from scoped

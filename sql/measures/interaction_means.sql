@@ -1,6 +1,7 @@
 -- Means of the last three months as ratios of sums over customers: effort an answer, service cost a contact and a customer
 -- served (one with an interaction or a sale), seconds until a contact was answered, seconds a task, pages and seconds a
 -- session. All anonymous sessions are one more customer of (all). residual_squares is the second pass of the error.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: metric, segment
 with terms as (
     select
@@ -37,6 +38,8 @@ totals as (
         count(*) as customers,
         sum(numerator) as numerator,
         sum(denominator) as denominator,
+        max(abs(numerator)) as largest_numerator,
+        sum(abs(numerator)) as absolute_numerator,
         cast(sum(numerator) as double) / cast(sum(denominator) as double) as ratio,
     from scoped
     group by metric, segment
@@ -47,10 +50,14 @@ select
     totals.customers,
     totals.numerator,
     totals.denominator,
+    totals.largest_numerator,
+    totals.absolute_numerator,
     exact_sum(
         power(cast(scoped.numerator as double) - totals.ratio * cast(scoped.denominator as double), 2)
     ) as residual_squares,
 from totals
 inner join scoped on scoped.metric = totals.metric and scoped.segment = totals.segment
-group by totals.metric, totals.segment, totals.customers, totals.numerator, totals.denominator
+group by
+    totals.metric, totals.segment, totals.customers, totals.numerator, totals.denominator, totals.largest_numerator,
+    totals.absolute_numerator
 order by totals.metric, totals.segment

@@ -2,6 +2,7 @@
 -- only, the amount; for one bought in both, what the same number of orders would have brought tells price and mix
 -- (up_sell, down_sell) from frequency. Whatever was bought in no order, as refunds alone, is the residual:
 -- cross_sell + category_return - category_lapse + up_sell - down_sell + frequency + residual = delta.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: segment
 with cells as (
     select
@@ -69,6 +70,22 @@ select
     sum(frequency) as frequency,
     sum(residual) as residual,
     sum(delta) as delta,
+    max(abs(cross_sell)) as largest_cross_sell,
+    sum(abs(cross_sell)) as absolute_cross_sell,
+    max(abs(category_return)) as largest_category_return,
+    sum(abs(category_return)) as absolute_category_return,
+    max(abs(category_lapse)) as largest_category_lapse,
+    sum(abs(category_lapse)) as absolute_category_lapse,
+    max(abs(up_sell)) as largest_up_sell,
+    sum(abs(up_sell)) as absolute_up_sell,
+    max(abs(down_sell)) as largest_down_sell,
+    sum(abs(down_sell)) as absolute_down_sell,
+    max(abs(frequency)) as largest_frequency,
+    sum(abs(frequency)) as absolute_frequency,
+    max(abs(residual)) as largest_residual,
+    sum(abs(residual)) as absolute_residual,
+    max(abs(delta)) as largest_delta,
+    sum(abs(delta)) as absolute_delta,
     count(*) filter (where cross_sell > 0) as cross_sold_customers,
     count(*) filter (where cross_sell <> 0) as customers_cross_sell,
     count(*) filter (where category_return <> 0) as customers_category_return,

@@ -1,5 +1,6 @@
 -- Net and gross revenue retention of the customers who were active in the six months before, and the growth of those
 -- active in both windows. Each is a ratio of sums over customers; residual_squares is the second pass of its error.
+-- What is largest_ and absolute_ is as in measures/revenue.
 -- grain: segment
 with base as (
     select
@@ -22,11 +23,15 @@ totals as (
         count(*) as customers,
         sum(revenue) as net_revenue,
         sum(revenue_before) as net_base,
+        max(abs(revenue_before)) as largest_net_base,
+        sum(abs(revenue_before)) as absolute_net_base,
         sum(kept) as gross_revenue,
         sum(keepable) as gross_base,
         count(*) filter (where active) as constant_customers,
         sum(case when active then revenue else 0 end) as constant_revenue,
         sum(case when active then revenue_before else 0 end) as constant_base,
+        max(case when active then abs(revenue_before) else 0 end) as largest_constant_base,
+        sum(case when active then abs(revenue_before) else 0 end) as absolute_constant_base,
     from scoped
     group by segment
 ),

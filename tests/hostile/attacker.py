@@ -8,7 +8,8 @@ which is what the attacker sees, and with 0, which is the truth. The attacker se
 rows say and of every sum that an outsider knows to hold between them (segments and everybody, the parts of the bridge and of the
 split, windows that make up a longer one, ratios beside what they are of, bands, programmes and the portfolio), and looks which
 withheld cells have the same value in all its solutions. A cell that is about fewer customers than the minimum, and somebody, must
-not be among them; neither must a row be published as `merged` whose parts are together about fewer.
+not be among them, nor revenue or an end of the bridge of a segment of which one customer is more than half; neither must a row be
+published as `merged` whose parts are together about fewer.
 
 Every relation is first held against the truth, so that a cell that is recovered has the true value. Prints a line a recovered
 cell, with the smallest set of relations that gives it away, then totals; exits with 1 if there is any. The lakes of the comparison
@@ -679,15 +680,37 @@ def fewest(equations, target):
     return kept
 
 
-def secrets(truth, seen, least):
-    """The cells that must not be found: those of somebody, and of few. Shares of who stayed are told of the base."""
+def mostly_one(cxroi, folder):
+    """The amounts of which one customer is more than half, without signs. A segment that all of it is from has no secret."""
+    amounts = {
+        ("kpi", "revenue", "MONTH"): "revenue_month",
+        ("kpi", "revenue", "T3M"): "revenue_t3m",
+        ("kpi", "revenue", "T12M"): "revenue_t12m",
+        ("bridge", "base", "T6M"): "revenue_t6m_before",
+        ("bridge", "current", "T6M"): "revenue_t6m",
+    }
+    largest_and_all = [f"max(abs({column})) as largest_{column}, sum(abs({column})) as {column}" for column in amounts.values()]
+    query = f"select customer_id is null as nobody, segment, {', '.join(largest_and_all)} from windows.customer group by 1, 2"
+    rows = compare.ask(cxroi, folder, "-c", query)
+    for name, column in amounts.items():
+        everything = sum(row[column] or 0 for row in rows)
+        for row in rows:
+            if not row["nobody"] and everything != row[column] and 2 * row[f"largest_{column}"] > row[column]:
+                yield (*name, row["segment"])
+
+
+def secrets(truth, seen, least, of_one):
+    """The cells that must not be found: those of somebody, and of few or mostly of one. Shares of who stayed are told of the base."""
     base = {segment: row["customers"] for (family, segment), row in truth.items() if family.metric == "retention"}
     for (family, segment), row in truth.items():
         people = row["customers"]
         if family.metric in ("retained_customers", "churned_customers") and family.section == "kpi":
             people = base.get(segment)
         hidden = seen.get((family, segment), {}).get("status") == "suppressed"
-        if people and people < least and hidden:
+        mostly = (family.section, family.metric, family.window, segment) in of_one
+        if mostly and row["status"] == "ok":
+            yield cell("value", family, segment), float(row["value"]), people
+        elif people and people < least and hidden:
             for what in ("value", "customers"):
                 if row[what] is not None and row["status"] == "ok":
                     yield cell(what, family, segment), float(row[what]), people
@@ -753,7 +776,8 @@ def attack_lake(cxroi, seed, folder, totals):
     wrong_relations(seed, truth, facts, totals)
     values, steps = attack(seen, facts)
     told = set()
-    for target, is_really, people in secrets(truth, seen, least):
+    (folder / "cxroi.toml").write_text((folder / "least-0.toml").read_text())
+    for target, is_really, people in secrets(truth, seen, least, set(mostly_one(cxroi, folder))):
         totals.small += target[0] == "value"
         if target in values:
             close = abs(values[target] - is_really) <= EXACT * max(abs(is_really), 1.0)
@@ -769,7 +793,6 @@ def attack_lake(cxroi, seed, folder, totals):
             line = f"{what} of {family}, {segment} ({people} customers) = {is_really:.10g}, by {why}"
             used = sorted({label.rsplit(", ", 1)[0].split(": ")[0] for label in why.split("; ")})
             totals.say(seed, least, line, (what, family.section, family.metric, " + ".join(used)))
-    (folder / "cxroi.toml").write_text((folder / "least-0.toml").read_text())
     for section, segment, hidden, row, count in few_in_merged(cxroi, folder, seen, least):
         if 0 < count < least:
             line = f"{section} merged of {segment} says {row['customers']} customers and is about {count}: {', '.join(hidden)}"
@@ -803,7 +826,7 @@ def main():
     for (what, section, metric, why), count in totals.by_relation.most_common():
         print(f"{count:6} {what} of {section} {metric}: {why}")
     print(
-        f"{arguments.lakes} lakes, {totals.suppressed} suppressed cells, {totals.small} of them about few, "
+        f"{arguments.lakes} lakes, {totals.suppressed} suppressed cells, {totals.small} of them about few or mostly one, "
         f"{totals.recovered} recovered, {totals.wrong} relations or values wrong"
     )
     sys.exit(1 if totals.recovered or totals.wrong else 0)

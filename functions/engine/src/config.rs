@@ -36,6 +36,8 @@ pub struct Config {
     pub guards: bool,
     /// A number about fewer customers than this is suppressed; 0 turns suppression off.
     pub min_customers: i64,
+    /// So is money of a segment of which one customer is more than this share.
+    pub max_share: f64,
     /// Publish a month that is not closed, flagged.
     pub allow_incomplete: bool,
     /// How many of the newest periods are published again when their numbers would be others.
@@ -59,6 +61,8 @@ pub struct Method {
     pub inactivity_months: i32,
     /// The answer to each score that a customer expects to give: NPS, CSAT, CES.
     pub expectations: [f64; 3],
+    /// Which of these are finance's to say, and were left at their defaults.
+    pub assumed: Vec<&'static str>,
     /// The first month of complete history; the month of the first sale where it is not set.
     pub history_from: Option<Month>,
     /// The zone of timestamps that name none.
@@ -135,7 +139,9 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
 
     let mut section = root.section("method");
     let ces_higher_is_better = section.or("ces_higher_is_better", true);
+    let assumed = FINANCE.iter().copied().filter(|key| !section.table.contains_key(*key)).collect();
     let method = Method {
+        assumed,
         default_margin_rate: section.between("default_margin_rate", 0.35, 0.0, 1.0),
         winsor_quantile: section.between("winsor_quantile", 0.99, 0.5, 1.0),
         annual_discount_rate: section.between("annual_discount_rate", 0.1, 0.0, 1.0),
@@ -162,6 +168,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
 
     let mut section = root.section("privacy");
     let min_customers = section.between("min_customers", 10, 0, 1_000_000);
+    let max_share = section.between("max_share", 0.5, 0.0, 1.0);
     section.finish();
 
     let mut section = root.section("run");
@@ -182,15 +189,16 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
         method,
         guards,
         min_customers,
+        max_share,
         allow_incomplete,
         restate_months,
         memory_limit,
     }
 }
 
-/// Settings of design that a later version reads; a file that has them is not wrong.
-const RESERVED: &[&str] =
-    &["method.nps_expectation", "method.csat_expectation", "method.ces_expectation", "privacy.max_share"];
+/// What a company's finance department says of it; its numbers rest on guesses until it does.
+const FINANCE: &[&str] =
+    &["annual_discount_rate", "inactivity_months", "nps_expectation", "csat_expectation", "ces_expectation"];
 
 /// One table of the file. Reading a key takes it out; what is left at the end is unknown.
 struct Section<'a> {
@@ -299,10 +307,6 @@ impl<'a> Section<'a> {
     fn finish(self: &mut Section<'a>) {
         for key in std::mem::take(&mut self.table).keys() {
             let path = self.path(key);
-            if RESERVED.contains(&path.as_str()) {
-                tracing::warn!("`{path}` is not used by this version");
-                continue;
-            }
             let hint = suggestion(key, self.known.iter().map(String::as_str));
             self.problems.push(format!("`{path}` is not a setting{hint}"));
         }
@@ -367,8 +371,9 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_later_versions_are_not_errors() {
-        let text = "currency = 'EUR'\nlake.sales = 's/'\noutput.url = 'o/'\n[privacy]\nmax_share = 0.5";
-        assert!(parse(text).is_ok());
+    fn what_finance_leaves_to_the_defaults_is_known() {
+        let text = "currency = 'EUR'\nlake.sales = 's/'\noutput.url = 'o/'\n[method]\nnps_expectation = 7.5";
+        let assumed = parse(text).unwrap().method.assumed;
+        assert_eq!(assumed, ["annual_discount_rate", "inactivity_months", "csat_expectation", "ces_expectation"]);
     }
 }

@@ -115,6 +115,18 @@ pub struct Row {
     /// The sources whose rows can move it.
     #[serde(skip)]
     pub reads: Vec<&'static str>,
+    /// Of the money that the number adds up, that of one customer.
+    #[serde(skip)]
+    pub concentration: Option<Concentration>,
+}
+
+/// How much of an amount is one customer's: amounts without their signs, as refunds do not make a customer smaller.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Concentration {
+    /// Of the customer with most.
+    pub largest: Money,
+    /// Of all customers.
+    pub total: Money,
 }
 
 fn estimate<S: serde::Serializer>(estimate: &Option<Estimate>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -171,6 +183,7 @@ impl Row {
             status: Status::NotApplicable,
             flags: Vec::new(),
             reads: Vec::new(),
+            concentration: None,
         }
     }
 
@@ -211,6 +224,11 @@ impl Row {
     /// The rows and the customers behind the number.
     pub(crate) fn of(self, n: impl Into<Option<i64>>, customers: impl Into<Option<i64>>) -> Self {
         Self { n: n.into(), customers: customers.into(), ..self }
+    }
+
+    /// How much of the number's money is one customer's.
+    pub(crate) fn concentrated(self, [largest, total]: [Money; 2]) -> Self {
+        Self { concentration: Some(Concentration { largest, total }), ..self }
     }
 
     /// Says why there is no number; what would have been said beside it goes too.

@@ -14,6 +14,7 @@ use futures::stream::FuturesUnordered;
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::contract;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
@@ -44,6 +45,21 @@ const SERIES: &str = "customer_series";
 
 /// Below this many positive customer-months a cap would give away a customer's own total.
 const CAP_CUSTOMER_MONTHS: i64 = 1_000;
+
+/// What programmes are worth: their margin less the service cost, and what follows from it.
+const PRICED: [&str; 11] = [
+    "initiative_value",
+    "initiative_net",
+    "roi",
+    "roi_measured",
+    "roi_confidence",
+    "npv",
+    "cumulative_net",
+    "payback_month",
+    "breakeven_effect",
+    "mde80",
+    "net_beyond_expected",
+];
 
 /// What became of all rows of a source.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -144,6 +160,7 @@ impl Counts {
         self.conflicting += other.conflicting;
         self.no_consent += other.no_consent;
         self.forgotten += other.forgotten;
+        self.without_margin += other.without_margin;
         for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.invalid, &other.invalid)] {
             for (name, rows) in theirs {
                 *mine.entry(name.clone()).or_default() += rows;
@@ -318,7 +335,8 @@ pub(crate) async fn estimates(
         rows.iter_mut().for_each(|row| row.flags.push("incomplete"));
     }
     tie_out(&rows, records)?;
-    let rows = suppression::suppress(rows, engine.config.min_customers)?;
+    let rows = assumptions(&engine.config, records, rows);
+    let rows = suppression::suppress(rows, engine.config.min_customers, engine.config.max_share)?;
     audit(&rows)?;
     Ok(rows)
 }
@@ -330,6 +348,33 @@ pub(crate) fn reported<'a>(plan: &Plan, records: impl IntoIterator<Item = &'a Re
     let empty = records.into_iter().take_while(|record| !plan.history_is_set && !has_sale(record)).count();
     let history_from = plan.history_start + i32::try_from(empty).unwrap_or(i32::MAX);
     Reported { period: plan.period, history_from, known_until: plan.known_until }
+}
+
+/// Flags what rests on something that finance has not said: the margin of sales without one, and settings at their defaults.
+fn assumptions(config: &Config, records: &[Record], rows: Vec<Row>) -> Vec<Row> {
+    let sales = records.iter().filter_map(|record| record.sources.get("sales"));
+    let margins = sales.map(|counts| counts.without_margin).sum::<u64>() > 0;
+    let is_left = |setting: &str| config.method.assumed.contains(&setting);
+    let flagged = |row: Row| {
+        let metric = row.metric.trim_end_matches("_raw");
+        let programme = PRICED.contains(&metric) || metric.starts_with("portfolio_") && row.grade != "descriptive";
+        let to_acquisition_cost = metric == "ltv_to_cac";
+        let is_worth = row.outcome == Some("net_value") && metric != "clv_coverage";
+        let of_margin = is_worth || programme || to_acquisition_cost || row.outcome == Some("margin");
+        let discounted = is_worth && row.section != "initiative" || to_acquisition_cost || metric == "npv";
+        let expected = metric.starts_with("slope_")
+            && row.section == "asymmetry"
+            && row.score.is_some_and(|score| is_left(&format!("{score}_expectation")));
+        let silent = row.section == "survival" && is_left("inactivity_months");
+        let said = [
+            (margins && of_margin, "assumed_margin"),
+            (discounted && is_left("annual_discount_rate"), "assumed_discount_rate"),
+            (expected, "assumed_expectation"),
+            (silent, "assumed_inactivity"),
+        ];
+        said.into_iter().filter(|(is_said, _)| *is_said).fold(row, |row, (_, flag)| row.flag(flag))
+    };
+    rows.into_iter().map(flagged).collect()
 }
 
 fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {

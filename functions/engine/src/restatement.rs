@@ -206,6 +206,7 @@ pub(crate) fn settings(engine: &Engine) -> Value {
     json!({
         "timezone": config.timezone.name(), "naive_timezone": method.naive_timezone.name(),
         "currency": config.currency, "guards": config.guards, "min_customers": config.min_customers,
+        "max_share": config.max_share, "assumed": method.assumed,
         "default_margin_rate": method.default_margin_rate, "winsor_quantile": method.winsor_quantile,
         "annual_discount_rate": method.annual_discount_rate, "ledger_tolerance": method.ledger_tolerance,
         "inactivity_months": method.inactivity_months, "expectations": method.expectations,

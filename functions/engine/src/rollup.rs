@@ -89,6 +89,9 @@ pub struct Counts {
     pub reasons: BTreeMap<String, u64>,
     /// Answers outside their scale, by score.
     pub invalid: BTreeMap<String, u64>,
+    /// Rows of sales that do not say their margin.
+    #[serde(default)]
+    pub without_margin: u64,
     /// Money of the rows (sales only): of all that could be read, and of those in the facts.
     pub amount: Money,
     /// Money of the rows in the facts.
@@ -218,6 +221,7 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     let mut sql = String::from("select rejected, count(*) as rows");
     sql.push_str(if has("consent") { ", coalesce(not consent, false) as refused" } else { ", false as refused" });
     sql.push_str(if has("amount") { ", sum(amount) as amount" } else { ", 0 as amount" });
+    sql.push_str(if has("margin") { ", count(*) - count(margin) as without_margin" } else { ", 0 as without_margin" });
     let last = source.time.unwrap_or("cast(null as timestamp)");
     sql.push_str(&format!(", max({last}) as last"));
     for score in &scores {
@@ -243,6 +247,7 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
             continue;
         }
         counts.used += rows;
+        counts.without_margin += fates.count("without_margin", row)?;
         counts.last = counts.last.max(fates.instant("last", row)?);
         counts.amount_used = counts.amount_used.plus(amount)?;
         for score in &scores {

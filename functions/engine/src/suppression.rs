@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
-use crate::estimates::{ALL, Row, Status};
+use crate::estimates::{ALL, Concentration, Row, Status};
 use crate::rows::Money;
 
 /// The parts of the bridge and of the split of retained revenue, with their sign: with the last as the total, they add up to 0.
@@ -65,16 +65,17 @@ struct Relation {
     merges: Option<&'static str>,
 }
 
-/// Withholds what is about fewer than `min_customers` customers, and what would give it away; 0 withholds nothing. Parts of a
-/// bridge that are withheld are published as one, so that the bridge still adds up.
+/// Withholds what is about fewer than `min_customers` customers, money of a segment of which one customer is more than
+/// `max_share`, and what would give either away; 0 customers withhold nothing. Parts of a bridge that are withheld are published
+/// as one, so that the bridge still adds up.
 ///
 /// # Errors
 /// [`crate::Error::Audit`] for amounts that do not fit.
-pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64) -> Result<Vec<Row>> {
+pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64, max_share: f64) -> Result<Vec<Row>> {
     if min_customers == 0 {
         return Ok(rows);
     }
-    let table = Table::new(&rows, min_customers);
+    let table = Table::new(&rows, min_customers, max_share);
     let hidden = table.hidden();
     let merged = table.merged(&hidden.rows)?;
     let primary = hidden.rows.iter().filter(|at| table.is_small(**at)).count();
@@ -115,15 +116,18 @@ impl Hidden {
 struct Table<'a> {
     rows: &'a [Row],
     min_customers: i64,
+    max_share: f64,
     /// The customers whom a row is about; `None` where it is about no customers at all.
     customers: Vec<Option<i64>>,
     relations: Vec<Relation>,
     /// In how many relations of values a row is.
     ties: Vec<usize>,
+    /// Rows of which one customer is most.
+    of_one: BTreeSet<usize>,
 }
 
 impl<'a> Table<'a> {
-    fn new(rows: &'a [Row], min_customers: i64) -> Self {
+    fn new(rows: &'a [Row], min_customers: i64, max_share: f64) -> Self {
         let bases: BTreeMap<&str, Option<i64>> = rows
             .iter()
             .filter(|row| row.metric == "retention")
@@ -138,15 +142,47 @@ impl<'a> Table<'a> {
         relations.extend(identities(rows));
         relations.extend(portfolios(rows));
         relations.extend(between_metrics(rows));
-        let mut ties = vec![0; rows.len()];
+        let (mut ties, of_one) = (vec![0; rows.len()], BTreeSet::new());
         let values = relations.iter().filter(|relation| relation.what == What::Value);
         values.flat_map(|relation| &relation.cells).for_each(|(at, _)| ties[*at] += 1);
-        Self { rows, min_customers, customers: customers.collect(), relations, ties }
+        let mut table =
+            Self { rows, min_customers, max_share, customers: customers.collect(), relations, ties, of_one };
+        table.of_one = (0..rows.len()).filter(|at| table.is_of_one(*at)).collect();
+        table
     }
 
-    /// Whether a row is about too few customers.
+    /// Whether a row is about too few customers, or one of them is most of it.
     fn is_small(&self, at: usize) -> bool {
-        self.customers[at].is_some_and(|customers| customers < self.min_customers)
+        self.customers[at].is_some_and(|customers| customers < self.min_customers) || self.of_one.contains(&at)
+    }
+
+    /// Whether one customer is most of some cells together.
+    fn is_mostly_one(&self, relation: Option<&Relation>, cells: impl Iterator<Item = usize>) -> bool {
+        let found: Vec<Concentration> = cells.filter_map(|at| self.rows[at].concentration).collect();
+        let amounts = |amount: fn(&Concentration) -> f64| found.iter().map(amount);
+        let (largest, total) =
+            (amounts(|found| found.largest.to_f64()), amounts(|found| found.total.to_f64()).sum::<f64>());
+        // A customer is in one segment and in one part of the bridge, but may be in all of the split.
+        let largest = match relation.and_then(|relation| relation.merges) {
+            Some("retained_revenue") => largest.sum::<f64>(),
+            _ => largest.fold(0.0, f64::max),
+        };
+        largest > self.max_share * total
+    }
+
+    /// Whether one customer is most of a segment's money. What everybody spent is told, and the segment that all of it is from
+    /// has no secret.
+    fn is_of_one(&self, at: usize) -> bool {
+        let row = &self.rows[at];
+        let is_whole = |other: &&Row| {
+            let name = |row: &Row| (row.section, row.metric, row.window, row.method);
+            other.segment == ALL && name(other) == name(row)
+        };
+        let total = |row: &Row| row.concentration.map(|found| found.total);
+        row.segment != ALL
+            && row.status == Status::Ok
+            && self.is_mostly_one(None, std::iter::once(at))
+            && self.rows.iter().find(is_whole).is_none_or(|all| total(all) != total(row))
     }
 
     /// Whether there is somebody to protect: a cell of nobody tells nothing of anybody, and one of many may be told.
@@ -198,14 +234,19 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Whether the sum of what is hidden in a relation is itself about too few: alone, or together.
+    /// Whether the sum of what is hidden in a relation is itself about too few: alone, or together. That one customer is most of
+    /// it matters as long as there is more to hide it in: what everybody spent is told.
     fn is_exposed(&self, relation: &Relation, hidden: &Hidden) -> bool {
         let cells = || relation.cells.iter().map(|(at, _)| *at);
         let somebody = |at: &usize| hidden.hides(relation.what, *at) && self.customers[*at] != Some(0);
         let seen = cells().any(|at| !hidden.hides(relation.what, at) && self.is_seen(relation.what, at));
         let few = || self.together(relation, cells().filter(somebody)) < self.min_customers;
         let (count, secret) = (cells().filter(somebody).count(), cells().filter(somebody).any(|at| self.is_secret(at)));
-        seen && secret && (count == 1 || few())
+        let parts = || cells().filter(|at| !relation.totals.contains(at));
+        let more = || parts().any(|at| !hidden.hides(relation.what, at) && self.is_seen(relation.what, at));
+        let of_one =
+            || relation.what == What::Value && more() && self.is_mostly_one(Some(relation), parts().filter(somebody));
+        seen && secret && (count == 1 || few() || of_one())
     }
 
     /// What is given up next: of the smallest cell that is still to be seen, a sum only after all of its parts.
@@ -294,7 +335,8 @@ impl<'a> Table<'a> {
             let parts: Vec<&(usize, f64)> = parts.collect();
             let customers = self.together(relation, parts.iter().map(|(at, _)| *at));
             let has_total = parts.iter().any(|(at, _)| relation.totals.contains(at));
-            if parts.is_empty() || has_total || customers < self.min_customers {
+            let of_one = self.is_mostly_one(Some(relation), parts.iter().map(|(at, _)| *at));
+            if parts.is_empty() || has_total || customers < self.min_customers || of_one {
                 continue;
             }
             let mut amount = Money::default();
@@ -629,7 +671,7 @@ mod tests {
             std::iter::once(all).chain(segments).collect::<Vec<Row>>()
         };
         let shown = |cells| {
-            let kept = suppress(rows(cells), 10).unwrap();
+            let kept = suppress(rows(cells), 10, 0.5).unwrap();
             kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
         };
         assert_eq!(shown([20, 30, 40, 50]), "(all)abcd");
@@ -638,17 +680,42 @@ mod tests {
         assert_eq!(shown([6, 7, 40, 50]), "(all)cd", "thirteen together are not");
         assert_eq!(shown([0, 30, 40, 50]), "(all)bcd", "a cell of nobody has no secret");
         assert_eq!(shown([3, 0, 0, 0]), "", "nobody is left to hide behind");
-        let kept = suppress(rows([3, 30, 40, 50]), 10).unwrap();
+        let kept = suppress(rows([3, 30, 40, 50]), 10, 0.5).unwrap();
         assert!(kept.iter().filter(|row| row.status == Status::Suppressed).all(|row| {
             row.estimate.is_none() && row.n.is_none() && row.customers.is_none() && row.exact.is_none()
         }));
-        assert_eq!(suppress(rows([3, 30, 40, 50]), 0).unwrap(), rows([3, 30, 40, 50]));
+        assert_eq!(suppress(rows([3, 30, 40, 50]), 0, 0.5).unwrap(), rows([3, 30, 40, 50]));
+    }
+
+    #[test]
+    fn money_that_is_mostly_one_customers_is_withheld_in_a_segment() {
+        let shown = |cells: &[(i64, i64)]| {
+            let row = |segment: &str, total: i64, largest: i64| {
+                let money = |units: i64| Money(i128::from(units) * 10_000);
+                let row = Row::new("kpi", "revenue", "money", "census").window("T3M").segment(segment);
+                row.of(None, 100).amount(money(total)).concentrated([money(largest), money(total)])
+            };
+            let all = row(ALL, cells.iter().map(|cell| cell.0).sum(), cells.iter().map(|cell| cell.1).max().unwrap());
+            let segments = SEGMENTS.iter().zip(cells).map(|(segment, (total, largest))| row(segment, *total, *largest));
+            let kept = suppress(std::iter::once(all).chain(segments).collect(), 10, 0.5).unwrap();
+            kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
+        };
+        assert_eq!(shown(&[(100, 50), (200, 20), (300, 30)]), "(all)abc", "half is not most");
+        assert_eq!(shown(&[(100, 51), (200, 20), (300, 30)]), "(all)c", "one of the others keeps it a secret");
+        assert_eq!(
+            shown(&[(500, 480), (200, 20), (300, 30), (400, 9)]),
+            "(all)d",
+            "two do, where it is most of one with it too"
+        );
+        assert_eq!(shown(&[(900, 880), (20, 2), (30, 3)]), "(all)", "what everybody spent is told");
+        assert_eq!(shown(&[(900, 880)]), "(all)a", "and a segment that is everybody");
     }
 
     #[test]
     fn the_share_of_those_who_stayed_tells_how_many_did() {
         let share = Row::new("kpi", "retention", "share", "wilson").window("T3M").of(60, 60).census(0.95);
-        let kept = suppress(vec![share, count("churned_customers", ALL, 3), count("retained_customers", ALL, 57)], 10);
+        let kept =
+            suppress(vec![share, count("churned_customers", ALL, 3), count("retained_customers", ALL, 57)], 10, 0.5);
         assert!(kept.unwrap().iter().all(|row| row.status == Status::Ok));
     }
 
@@ -677,7 +744,7 @@ mod tests {
 
     #[test]
     fn parts_of_few_are_published_as_one_and_the_bridge_adds_up() {
-        let kept = suppress(bridge(&[[40, 50, 30, 4, 20, 0]]), 10).unwrap();
+        let kept = suppress(bridge(&[[40, 50, 30, 4, 20, 0]]), 10, 0.5).unwrap();
         let of = |metric: &str| kept.iter().find(|row| row.metric == metric && row.segment == ALL).unwrap();
         assert_eq!(of("new").status, Status::Suppressed);
         assert_eq!(of("reactivated").status, Status::Suppressed);
@@ -756,7 +823,7 @@ mod tests {
                 })
                 .collect();
             let truth = bridge(&cells);
-            let kept = suppress(truth.clone(), 10).unwrap();
+            let kept = suppress(truth.clone(), 10, 0.5).unwrap();
             assert_eq!(recovered(&truth, &kept), Vec::<String>::new(), "case {case}: {:?}", statuses(&kept));
             withheld += kept.iter().filter(|row| row.status == Status::Suppressed).count();
             // Without complementary cells the same reader finds some.

@@ -25,7 +25,8 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         open = open.plus(if sign < 0 { amount.negated() } else { amount })?;
         let customers = sums.integer(&format!("customers_{part}"))?;
         let row = Row::new("bridge", part, "money", "census").window("T6M").of(None, customers);
-        rows.push(scope.needs(12, row.amount(amount)));
+        let row = row.amount(amount).concentrated(sums.concentration(part)?);
+        rows.push(scope.needs(12, row));
     }
     if open != Money::default() {
         return Err(Error::Audit(format!(

@@ -7,6 +7,7 @@ use crate::rows::Money;
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let row = Row::new("kpi", "earned_growth", "share", "census").window("T12M").of(None, sums.integer("customers")?);
+    let row = row.concentrated(sums.concentration("revenue_before")?);
     let (base, before) = (sums.money("retained_base")?, sums.money("revenue_before")?);
     let row = if sums.count("referral_known")? == 0 {
         row.of(None, None).without(Status::NotApplicable)

@@ -27,6 +27,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
             .window("T3M")
             .of(sums.integer("denominator")?, sums.integer("customers")?);
         let row = Row { score, ..row }.statistic(ratio(&sums.ratio()?), scope.guard(MEAN))?;
+        let row = if unit == "money" { row.concentrated(sums.concentration("numerator")?) } else { row };
         let row = if metric == "cost_to_serve" && !costs_are_known { row.without(Status::InsufficientN) } else { row };
         rows.push(scope.needs(3, row));
     }

@@ -343,6 +343,11 @@ impl Sums<'_> {
         Ok(None)
     }
 
+    /// How much of an amount is one customer's, in columns named after it.
+    fn concentration(&self, amount: &str) -> Result<[Money; 2]> {
+        Ok([self.money(&format!("largest_{amount}"))?, self.money(&format!("absolute_{amount}"))?])
+    }
+
     /// What `proportion::wilson_clustered` and the like need, in columns of these names.
     fn scores(&self, customers: &str) -> Result<ScoreSums> {
         Ok(ScoreSums {

@@ -33,7 +33,8 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         let row = Row::new("retained_revenue", part, "money", "census")
             .window("T6M")
             .of(None, sums.integer(&format!("customers_{part}"))?)
-            .amount(amount);
+            .amount(amount)
+            .concentrated(sums.concentration(part)?);
         // Prices are not adjusted for inflation.
         rows.push(finished(if matches!(part, "up_sell" | "down_sell") {
             row.flag("not_inflation_adjusted")

@@ -15,7 +15,8 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         ("T12M", 12, "revenue_t12m", "customers_t12m"),
     ] {
         let row = Row::new("kpi", "revenue", "money", "census").window(window).of(None, sums.integer(customers)?);
-        rows.push(scope.needs(months, row.amount(sums.money(amount)?)));
+        let row = row.amount(sums.money(amount)?).concentrated(sums.concentration(amount)?);
+        rows.push(scope.needs(months, row));
     }
     for (window, months, method, now, before) in [
         ("T3M", 6, "census", "revenue_t3m", "revenue_t3m_before"),
@@ -28,6 +29,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
             Ok(growth) => row.census(growth),
             Err(undefined) => row.statistic(Err(undefined), None)?,
         };
+        let row = row.concentrated(sums.concentration(now)?);
         let seasonal = (window, method) == ("T3M", "census");
         rows.push(scope.needs(months, if seasonal { row.flag("no_seasonal_control") } else { row }));
     }

@@ -8,10 +8,10 @@ use crate::estimates::{MEAN, Row};
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (metric, part, customers) in [
-        ("nrr", "net", "customers"),
-        ("grr", "gross", "customers"),
-        ("constant_customer_growth", "constant", "constant_customers"),
+    for (metric, part, customers, base) in [
+        ("nrr", "net", "customers", "net_base"),
+        ("grr", "gross", "customers", "net_base"),
+        ("constant_customer_growth", "constant", "constant_customers", "constant_base"),
     ] {
         let result = ratio(&RatioSums {
             customers: sums.count(customers)?,
@@ -21,6 +21,7 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         });
         let customers = sums.integer(customers)?;
         let row = Row::new("kpi", metric, "share", "ratio").window("T6M").of(customers, customers);
+        let row = row.concentrated(sums.concentration(base)?);
         let row = if metric == "constant_customer_growth" {
             row.statistic(result.map(|ratio| ratio.shifted(-1.0)), scope.guard(MEAN))?.flag("survivors_only")
         } else {
