@@ -130,9 +130,14 @@ struct Sums {
     groups: Vec<Vec<i128>>,
 }
 
-/// A list's elements that are there, by place.
-fn known(elements: &Float64Array, list: std::ops::Range<usize>, places: usize) -> Result<Vec<(usize, i128)>> {
-    let mut found = Vec::new();
+/// Finds a list's elements that are there, by place. What was found of the row before is forgotten.
+fn known(
+    elements: &Float64Array,
+    list: std::ops::Range<usize>,
+    places: usize,
+    found: &mut Vec<(usize, i128)>,
+) -> Result<()> {
+    found.clear();
     for (place, at) in list.enumerate().filter(|(_, at)| elements.is_valid(*at)) {
         let number = elements.value(at);
         if place >= places {
@@ -141,9 +146,9 @@ fn known(elements: &Float64Array, list: std::ops::Range<usize>, places: usize) -
         if number.is_nan() || number.abs() > LARGEST {
             return exec_err!("pair_sums: {number} is not a number from -{LARGEST} to {LARGEST}");
         }
-        found.push((place, (number * SCALE).round() as i128));
+        found.push((place, i128::from((number * SCALE).round() as i64)));
     }
-    Ok(found)
+    Ok(())
 }
 
 impl Sums {
@@ -233,17 +238,17 @@ impl GroupsAccumulator for Sums {
         }
         let sides: [&ListArray; 2] = [arrays[0].as_list(), arrays[1].as_list()];
         let elements = sides.map(|side| side.values().as_primitive::<Float64Type>());
+        let (mut left, mut right) = (Vec::new(), Vec::new());
         for (row, group) in groups.iter().enumerate() {
             if filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
                 continue;
             }
             let places = [size(&arrays[2], row, ELEMENTS)?, size(&arrays[3], row, ELEMENTS)?];
-            let of = |side: usize| {
+            for (side, found) in [&mut left, &mut right].into_iter().enumerate() {
                 let offsets = sides[side].value_offsets();
                 let list = offsets[row] as usize..offsets[row + 1] as usize;
-                known(elements[side], if sides[side].is_valid(row) { list } else { 0..0 }, places[side])
-            };
-            let (left, right) = (of(0)?, of(1)?);
+                known(elements[side], if sides[side].is_valid(row) { list } else { 0..0 }, places[side], found)?;
+            }
             let sums = self.of(*group, places[0] * places[1] * SUMS)?;
             for (one, x) in &left {
                 for (other, y) in &right {
