@@ -194,8 +194,13 @@ fn planted_beside_recovered(summary: &str) -> Result<String> {
         row["value"].as_f64().map_or_else(|| "not known".to_owned(), |value| engine::figure(value, unit, currency))
     };
     let point = find(&of_nps("nps_point_value_total", "mean"))?;
-    let active = find(&[("metric", text("active_customers"))])?["value"].as_f64().unwrap_or_default();
-    let true_point = 0.01 * active * 0.5 * MARGIN * BUYS * (mean(2, effect) - mean(0, effect));
+    let true_point = find(&[("metric", text("active_customers"))])?["value"].as_f64().map_or_else(
+        || "not known".to_owned(),
+        |active| {
+            let worth = 0.01 * active * 0.5 * MARGIN * BUYS * (mean(2, effect) - mean(0, effect));
+            engine::figure(worth, "money", currency)
+        },
+    );
     Ok(format!(
         "{table}
 Where a naive reading goes wrong: customers who answer one point higher spend {} more a month over six months, all else equal,
@@ -207,7 +212,7 @@ customer with themselves, and see through that.
         value(outcome("placebo")?),
         engine::figure(slope() / 6.0, "money", currency),
         value(point),
-        engine::figure(true_point, "money", currency),
+        true_point,
     ))
 }
 
