@@ -208,7 +208,7 @@ pub(crate) fn status(status: Status) -> &'static str {
         Status::Ok => "known",
         Status::InsufficientN => "too few cases",
         Status::InsufficientHistory => "history too short",
-        Status::Suppressed => "few customers, withheld",
+        Status::Suppressed => "withheld",
         Status::Degenerate => "not defined",
         Status::Collinear => "cannot be told apart",
         Status::Unbounded => "any value possible",

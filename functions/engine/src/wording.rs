@@ -22,7 +22,7 @@ fn reason(status: Status) -> &'static str {
         Status::Ok => "it is known",
         Status::InsufficientN => "there are too few rows or customers",
         Status::InsufficientHistory => "history is too short",
-        Status::Suppressed => "too few customers are behind it, or one of them is most of it",
+        Status::Suppressed => "it is withheld, as it would tell of few customers",
         Status::Degenerate => "it is not defined for these sums",
         Status::Collinear => "what is asked about cannot be told from what is held equal",
         Status::Unbounded => "every value is possible",
