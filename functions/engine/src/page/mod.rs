@@ -97,7 +97,7 @@ fn document(summary: &Summary, sections: &[Section], drawn: &mut impl Iterator<I
                     h1 { (title) }
                     p class="quiet" {
                         "Number " (summary.seq) " of this month, amounts in " (summary.currency) ", months of " (summary.timezone)
-                        ". Every number with its uncertainty; what cannot be known says so."
+                        ". Every estimate with its interval; what cannot be known says so."
                     }
                     @if let Some(reason) = summary.incomplete {
                         p class="warning" { "The month is not complete: " (reason) }
@@ -115,7 +115,7 @@ fn document(summary: &Summary, sections: &[Section], drawn: &mut impl Iterator<I
                     }
                 }
                 footer {
-                    p { "Run " (summary.run_id) ", cxroi " (summary.version) ". All numbers: estimates.parquet and roi.xlsx beside this page." }
+                    p { "Run " (summary.run_id) ", cxroi " (summary.version) ". All numbers: estimates.parquet and roi.xlsx of this run." }
                 }
             }
         }

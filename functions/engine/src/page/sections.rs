@@ -549,7 +549,7 @@ impl<'a> Page<'a> {
         let axis = self.axis("ratio", &points);
         let mut blocks = vec![Block::Figure(Figure {
             title: "Return on investment by programme, with the grade of its evidence".to_owned(),
-            sentence: Some("Net value by cost: 0 is break-even, 1 is twice the cost.".to_owned()),
+            sentence: Some("Value less cost, by cost: at 0 it paid its cost, at 1 twice its cost.".to_owned()),
             chart: (!points.is_empty()).then(|| charts::forest(&points, &axis)),
             without: self.nothing(&returns),
             basis: self.basis(&returns),
