@@ -297,7 +297,7 @@ impl Report<'_> {
         self.said(Some(row), "The strongest driver", |value| {
             let driver = row.driver.clone().unwrap_or_default().replace(':', " ");
             format!(
-                "Of all drivers, NPS at {driver} goes with most of the differences in revenue between customers: {value} of their variance. Importance is no promise of what a change would bring."
+                "Of all drivers, NPS at {driver} goes with the largest part of the differences in revenue between customers: {value} of their variance. Importance is no promise of what a change would bring."
             )
         })
     }
@@ -534,7 +534,7 @@ mod tests {
             "Promoters against detractors look the other way round once the mix of segments and earlier spend is the same: plain means mislead here.",
             "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) more net value in twelve months over all active customers; without caps on large amounts 2,500.00 EUR (95 % interval 1,600.00 EUR to 3,400.00 EUR).",
             "That customers are detractors and not passives is associated with 9,000.00 EUR (95 % interval 8,000.00 EUR to 10,000.00 EUR) less net value in twelve months.",
-            "Of all drivers, NPS at touchpoint desk goes with most of the differences in revenue between customers: 4.0 % (95 % interval 3.0 % to 5.0 %) of their variance. Importance is no promise of what a change would bring.",
+            "Of all drivers, NPS at touchpoint desk goes with the largest part of the differences in revenue between customers: 4.0 % (95 % interval 3.0 % to 5.0 %) of their variance. Importance is no promise of what a change would bring.",
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];
         assert_eq!(headlines(&all(), "EUR"), want);
