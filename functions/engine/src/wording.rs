@@ -366,8 +366,13 @@ impl Programme<'_> {
         if let Some((row, found)) = roi {
             text.push_str(&format!(": ROI {}", self.report.value(row, found)));
             if self.row("roi_confidence", "stratified").is_some() {
-                let confidence = self.figure("roi_confidence", "stratified");
-                text.push_str(&format!(", above 0 with a confidence of {confidence}"));
+                // Nothing is certain.
+                let confidence = match self.figure("roi_confidence", "stratified").as_str() {
+                    "100.0 %" => "more than 99.9 %".to_owned(),
+                    "0.0 %" => "less than 0.1 %".to_owned(),
+                    confidence => confidence.to_owned(),
+                };
+                text.push_str(&format!(", above 0 with a one-sided confidence of {confidence}"));
             }
         }
         text.push('.');
@@ -567,7 +572,7 @@ mod tests {
     #[test]
     fn a_programme_is_spoken_of_as_its_grade_allows() {
         let value = "4,528.00 EUR (95 % interval 1,936.00 EUR to 7,120.00 EUR) of net value against a cost of 2,400.00 EUR: \
-            ROI 0.89 (95 % interval -0.19 to 1.97), above 0 with a confidence of 94.6 %.";
+            ROI 0.89 (95 % interval -0.19 to 1.97), above 0 with a one-sided confidence of 94.6 %.";
         for (grade, verb) in [
             ("A", "Programme calls caused"),
             ("B", "What followed programme calls is evidence of"),
