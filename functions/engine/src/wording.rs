@@ -225,8 +225,11 @@ impl Report<'_> {
             }
             match flagged("score_moves_first") {
                 Some(row) => format!(
-                    "A customer's NPS answers change before revenue does, by {} month(s): this is an order in time, not a cause.",
-                    row.lag.unwrap_or_default()
+                    "A customer's NPS answers change before revenue does, by {}: this is an order in time, not a cause.",
+                    match row.lag.unwrap_or_default() {
+                        1 => "1 month".to_owned(),
+                        months => format!("{months} months"),
+                    }
                 ),
                 None => "Whether NPS answers or revenue change first is not shown.".to_owned(),
             }
@@ -534,7 +537,7 @@ mod tests {
             "Revenue of three months is 7.0 % (95 % interval 6.0 % to 8.0 %) above that of the same months a year before.",
             "Of the customers who bought in the three months before, 80.0 % (95 % interval 79.0 % to 81.0 %) bought again.",
             "One point more in a customer's NPS answer is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) more revenue a month in the six months after it, all else equal; 1.20 EUR (95 % interval 0.70 EUR to 1.70 EUR) of it was there before the answer: lasting differences between customers; what is beyond them, 0.80 EUR (95 % interval -0.50 EUR to 2.10 EUR), is not proven.",
-            "A customer's NPS answers change before revenue does, by 1 month(s): this is an order in time, not a cause.",
+            "A customer's NPS answers change before revenue does, by 1 month: this is an order in time, not a cause.",
             "Being a detractor instead of a passive is associated with 5.00 EUR (95 % interval 4.00 EUR to 6.00 EUR) less revenue a month, being a promoter 3.00 EUR (95 % interval 2.00 EUR to 4.00 EUR) more; whether losses are twice the gains cannot be told.",
             "Promoters against detractors look the other way round once the mix of segments and earlier spend is the same: plain means mislead here.",
             "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) more net value in twelve months over all active customers; without caps on large amounts 2,500.00 EUR (95 % interval 1,600.00 EUR to 3,400.00 EUR).",
