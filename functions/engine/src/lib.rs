@@ -461,7 +461,7 @@ impl Engine {
                     source.name
                 );
                 let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
-                let claim = "No row is there twice: of several with one id, the first by all columns is used.";
+                let claim = "No id is there twice: of several rows with one id, the first by all columns is used. Rows without an id all count.";
                 checks.push((format!("audit.{}", source.name), claim.to_owned(), rows));
             }
         }
