@@ -15,6 +15,10 @@ use engine::contract::{self, Kind, Presence};
 use engine::{Analyst, Error, Stores};
 use url::Url;
 
+/// Numbers as 1.234,50 and as 1,234.50; thousands may have no mark.
+const DECIMAL_COMMA: &str = r"^\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)?(,[0-9]*)?\s*$";
+const DECIMAL_POINT: &str = r"^\s*[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)?(\.[0-9]*)?\s*$";
+
 /// Rows of a table that are looked at, and how many of them are taken as a sample, evenly.
 const LOOKED_AT: usize = 1_000_000;
 const SAMPLE: usize = 10_000;
@@ -1085,10 +1089,16 @@ impl Seen {
                 && !column.data_type.is_numeric()
             {
                 text = if marks { format!("regexp_replace({text}, '[^0-9,.-]', '', 'g')") } else { text };
+                // What is not written as the others is left as it is: it is read as it stands, or rejected, and never as another amount.
                 text = match comma {
-                    true => format!("replace(replace({text}, '.', ''), ',', '.')"),
+                    true => format!(
+                        "case when regexp_like({text}, '{DECIMAL_COMMA}') then replace(replace({text}, '.', ''), ',', '.') \
+                         else {text} end"
+                    ),
                     false if column.sample.iter().any(|value| value.contains(',')) => {
-                        format!("replace({text}, ',', '')")
+                        format!(
+                            "case when regexp_like({text}, '{DECIMAL_POINT}') then replace({text}, ',', '') else {text} end"
+                        )
                     }
                     false => text,
                 };
