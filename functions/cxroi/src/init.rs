@@ -1423,6 +1423,9 @@ impl Seen {
                 for sentence in if *source == "sales" { self.left_out(*table, choices) } else { Vec::new() } {
                     line(&["  note", &sentence]);
                 }
+                if *source == "interactions" && choice(choices, "customer_id").is_none() {
+                    line(&["  note", "No column says who answered: without customer_id no answer counts in a score."]);
+                }
                 for (what, names) in [("  not found", missing.collect::<Vec<_>>()), ("  not read", left)] {
                     if !names.is_empty() {
                         line(&[what, &names.join(", ")]);
