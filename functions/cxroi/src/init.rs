@@ -29,7 +29,7 @@ const NAMES: &str = "
 customer_id: customer id, customer no, customer nr, customer number, customer key, customer, client id, client no,
     client, cust id, cust no, cust, kunden id, kunden nr, kunden nummer, kunde, user id, user, account id, account no,
     account, party id, party, member id, member, person id, buyer id, buyer, shopper id, subscriber id, guest id,
-    contact id, requester id, respondent id, kd nr, cliente id, cliente, consumer id;
+    contact id, requester id, respondent id, respondent, kd nr, cliente id, cliente, consumer id;
 order_id: order id, order no, order nr, order number, order, invoice id, invoice no, invoice number, invoice,
     transaction id, transaction no, transaction, receipt id, receipt no, receipt, purchase id, basket id, bestell id,
     bestell nr, bestell nummer, bestellung, auftrags nr, auftrags nummer, auftrag, rechnungs nr, rechnungs nummer,
@@ -55,7 +55,7 @@ category: category, product category name, product category, category name, depa
 quantity: quantity, qty, units, pieces, menge, anzahl, stuck, cantidad, quantite, quantidade, quantita;
 margin: margin, gross margin, gross profit, contribution margin, profit, marge, margen, margem, rohertrag, deckungs
     beitrag;
-currency: currency, currency code, curr, wahrung, waehrung, moneda, devise, moeda, valuta;
+currency: currency, currency code, curr, ccy, wahrung, waehrung, moneda, devise, moeda, valuta;
 occurred_at: occurred at, answered at, answer timestamp, responded at, response date, response time stamp, submitted
     at, survey date, contacted at, called at, call time, call date, started at, start time, event time, event date,
     event timestamp, opened at, zeitpunkt, antwort datum, kontakt datum, created at, created, submitted, creation date, timestamp, date,
@@ -69,7 +69,7 @@ stage: stage, journey stage, phase, etapa, etape;
 device: device, device type, gerat, geraet, platform, dispositivo;
 nps: nps, nps score, likelihood to recommend, likelihood, recommend, recommendation, weiterempfehlung, empfehlung, recomendacion,
     recomendacao, ltr;
-csat: csat, csat score, satisfaction, satisfaction score, satisfaction rating, zufriedenheit, satisfaccion, satisfacao, soddisfazione,
+csat: csat, csat score, csat rating, satisfaction, satisfaction score, satisfaction rating, zufriedenheit, satisfaccion, satisfacao, soddisfazione,
     review score, stars, star rating;
 ces: ces, ces score, effort, effort score, customer effort score, aufwand, esfuerzo, esforco;
 score: score, rating, bewertung, note, nota, answer, antwort, puntuacion, grade, punkte, stars, wert;
@@ -77,7 +77,7 @@ service_cost: service cost, contact cost, handling cost, cost, service kosten, b
     coste, custo, cout;
 handle_seconds: handle seconds, handle time, handling time, handling seconds, talk time, call duration, duration,
     bearbeitungs zeit, dauer, duracion, duracao, duree, aht;
-response_seconds: response seconds, response time, first response time, first response, wait time, waiting time, wait
+response_seconds: response seconds, response time, first response time, first response, first reply time, first reply, wait time, waiting time, wait
     seconds, warte zeit, antwort zeit;
 escalated: escalated, escalation, eskaliert, eskalation, escalado;
 pages_viewed: pages viewed, page views, pageviews, pages;
