@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stats::Estimate;
+
 use crate::error::Result;
 use crate::estimates::{ALL, Concentration, Row, Status};
 use crate::rows::Money;
@@ -90,7 +92,10 @@ pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64, max_share: f64) -> Re
             (true, _) if row.customers == Some(0) && row.status != Status::Ok => row.of(None, None),
             // Nothing but the row's name remains.
             (true, _) => row.without(Status::Suppressed).of(None, None),
-            (_, true) => row.of(None, None),
+            // Degrees of freedom are how many customers there are, less one.
+            (_, true) => {
+                Row { estimate: row.estimate.map(|known| Estimate { df: None, ..known }), ..row.of(None, None) }
+            }
             _ => row,
         });
     }
