@@ -198,7 +198,7 @@ impl Report<'_> {
         let row = self.outcome("revenue_6m")?;
         self.said(Some(row), "What a point of NPS goes with in revenue", |value| {
             let mut text =
-                format!("One point more in a customer's NPS answer {} {value} more revenue a month in the six months after it, all else equal", verb(row.grade));
+                format!("One point more in a customer's NPS answer {} {value} more revenue a month in the six months after it, all else equal{}", verb(row.grade), unclear(Some(row)));
             if let (Some(before), Some(left)) = (&placebo.estimate, &excess.estimate) {
                 text.push_str(&format!("; {} of it was there before the answer", self.value(placebo, before)));
                 let left_over = self.value(excess, left);
@@ -249,8 +249,10 @@ impl Report<'_> {
                 _ => "whether losses are twice the gains cannot be told",
             };
             format!(
-                "Being a detractor instead of a passive {} {lost} less revenue a month, being a promoter {won} more; {verdict}.",
-                verb(penalty.grade)
+                "Being a detractor instead of a passive {} {lost} less revenue a month{}, being a promoter {won} more{}; {verdict}.",
+                verb(penalty.grade),
+                unclear(Some(penalty)),
+                unclear(Some(reward))
             )
         })
     }
@@ -270,9 +272,9 @@ impl Report<'_> {
         self.said(row, "The value of one point of NPS", |value| {
             let raw = raw.and_then(|row| Some(self.value(row, row.estimate.as_ref()?)));
             let raw = raw.map_or_else(String::new, |raw| format!("; without caps on large amounts {raw}"));
-            let verb = verb(row.map_or("E", |row| row.grade));
+            let (verb, unclear) = (verb(row.map_or("E", |row| row.grade)), unclear(row));
             format!(
-                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{raw}."
+                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{unclear}{raw}."
             )
         })
     }
@@ -283,8 +285,10 @@ impl Report<'_> {
             if row.is_some_and(|row| row.flags.contains(&"no_value_gap")) {
                 return "Detractors are worth no less than passives: no net value is at risk.".to_owned();
             }
-            let verb = verb(row.map_or("E", |row| row.grade));
-            format!("That customers are detractors and not passives {verb} {value} less net value in twelve months.")
+            let (verb, unclear) = (verb(row.map_or("E", |row| row.grade)), unclear(row));
+            format!(
+                "That customers are detractors and not passives {verb} {value} less net value in twelve months{unclear}."
+            )
         })
     }
 
@@ -437,6 +441,12 @@ impl Programme<'_> {
             _ => return None,
         })
     }
+}
+
+/// What is added where an interval holds 0.
+fn unclear(row: Option<&Row>) -> &'static str {
+    let holds_0 = |estimate: Estimate| estimate.lo.zip(estimate.hi).is_some_and(|(lo, hi)| lo <= 0.0 && 0.0 <= hi);
+    if row.and_then(|row| row.estimate).is_some_and(holds_0) { ", which is not clearly other than 0" } else { "" }
 }
 
 /// Whether the interval leaves out zero.
