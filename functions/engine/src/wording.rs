@@ -3,6 +3,7 @@
 use stats::Estimate;
 
 use crate::estimates::{ALL, Row, Status};
+use crate::measures::NOT_RECONCILED;
 use crate::suppression::MERGED;
 
 /// What a grade allows to say of a value and its reason.
@@ -64,6 +65,7 @@ pub(crate) fn headlines(rows: &[Row], currency: &str) -> Vec<String> {
     [
         report.nps(),
         report.growth(),
+        report.ledger(),
         report.retention(),
         report.association(),
         report.order(),
@@ -155,6 +157,18 @@ impl Report<'_> {
                 None => format!("Revenue of three months is {value} above that of {against}{season}."),
             }
         })
+    }
+
+    /// Only where the month does not tie out.
+    pub(crate) fn ledger(&self) -> Option<String> {
+        let row = self.one("quality", "revenue_reconciliation", "census", Some("MONTH"))?;
+        let difference = row.estimate.filter(|_| row.flags.contains(&NOT_RECONCILED))?;
+        let (by, where_to) =
+            if difference.value < 0.0 { (difference.negated(), "below") } else { (difference, "above") };
+        Some(format!(
+            "Revenue of the month is {} {where_to} finance's ledger: it does not tie out.",
+            self.value(row, &by)
+        ))
     }
 
     /// From the revenue of the half-year before to that of the last.
