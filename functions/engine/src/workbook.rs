@@ -267,7 +267,7 @@ impl<'a> Book<'a> {
         let notes = [
             ("Grade", grades.join("\n")),
             ("Status", "Why a value is empty: what cannot be known is never 0.".to_owned()),
-            ("Low", "The 95 % interval: what chance alone could have made of it.".to_owned()),
+            ("Low", "The 95 % interval: made in a way that holds what is estimated about 95 times of 100.".to_owned()),
             ("q", "False discovery rate within its family of tests.".to_owned()),
         ];
         for (name, text) in notes {
