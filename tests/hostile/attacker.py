@@ -716,6 +716,18 @@ def secrets(truth, seen, least, of_one):
                     yield cell(what, family, segment), float(row[what]), people
 
 
+def counts_told(truth, seen):
+    """Rows that keep their number without saying how many customers it is of, and tell it all the same: an interval's width has the
+    degrees of freedom in it, and a share is a fraction of so many."""
+    for (family, segment), row in seen.items():
+        was = truth.get((family, segment))
+        if row["status"] == "ok" and was and was["customers"] is not None and row["customers"] is None:
+            told = [name for name in ("se", "df", "lo", "hi", "p") if row[name] is not None]
+            told += ["value"] if row["unit"] == "share" and was["n"] == was["customers"] else []
+            if told:
+                yield f"{family}, {segment}: {', '.join(told)} tell of how many customers", family.metric
+
+
 # Parts that are published as one.
 
 
@@ -793,6 +805,8 @@ def attack_lake(cxroi, seed, folder, totals):
             line = f"{what} of {family}, {segment} ({people} customers) = {is_really:.10g}, by {why}"
             used = sorted({label.rsplit(", ", 1)[0].split(": ")[0] for label in why.split("; ")})
             totals.say(seed, least, line, (what, family.section, family.metric, " + ".join(used)))
+    for line, metric in counts_told(truth, seen):
+        totals.say(seed, least, line, ("customers", "any", metric, "an interval or a share"))
     for section, segment, hidden, row, count in few_in_merged(cxroi, folder, seen, least):
         if 0 < count < least:
             line = f"{section} merged of {segment} says {row['customers']} customers and is about {count}: {', '.join(hidden)}"

@@ -92,10 +92,12 @@ pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64, max_share: f64) -> Re
             (true, _) if row.customers == Some(0) && row.status != Status::Ok => row.of(None, None),
             // Nothing but the row's name remains.
             (true, _) => row.without(Status::Suppressed).of(None, None),
-            // Degrees of freedom are how many customers there are, less one.
-            (_, true) => {
-                Row { estimate: row.estimate.map(|known| Estimate { df: None, ..known }), ..row.of(None, None) }
+            // Degrees of freedom are how many customers there are, less one, and an interval has them in its width.
+            (_, true) if row.estimate.is_some_and(|known| known.se.or(known.lo).is_some()) => {
+                let estimate = row.estimate.map(Estimate::without_interval);
+                Row { estimate, q: None, ..row.of(None, None) }.flag("interval_withheld")
             }
+            (_, true) => row.of(None, None),
             _ => row,
         });
     }
@@ -224,9 +226,10 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Whether how many customers a row is about is its value.
+    /// Whether how many customers a row is about is its value, or what a share is a fraction of, which tells it.
     fn is_count(&self, at: usize) -> bool {
-        self.rows[at].metric.ends_with("_customers")
+        let row = &self.rows[at];
+        row.metric.ends_with("_customers") || row.unit == "share" && row.n.is_some() && row.n == row.customers
     }
 
     /// How many customers some cells of a relation are about at least, all together.
