@@ -79,7 +79,9 @@ impl Config {
     pub async fn load(url: &Url, stores: &Stores) -> Result<Self> {
         let location = stores.locate(url)?;
         let (bytes, _) = location.get().await?.ok_or_else(|| {
-            Error::Input(format!("{location}: there is no such file; `cxroi run --help` shows where it is looked for"))
+            Error::Input(format!(
+                "{location}: there is no such file; name the configuration with --config or CXROI_CONFIG, or go to its folder"
+            ))
         })?;
         let fail = |problem: String| Error::Config { file: location.to_string(), problems: vec![problem] };
         let text = std::str::from_utf8(&bytes).map_err(|error| fail(format!("is not UTF-8 text: {error}")))?;
