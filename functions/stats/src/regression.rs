@@ -17,6 +17,10 @@ use crate::{Estimate, Undefined};
 /// Below this share of its own sum of squares left by the others, a column says nothing that they do not.
 const TOLERANCE: f64 = 1e-8;
 
+/// At most this share of an outcome's size is what rounding leaves of it: its sum of squares is then 10⁻²⁰ of the outcome's. Doubles
+/// carry 10⁻¹⁶, of which the sweeps lose four digits at most where a column keeps 10⁻⁸ of its own.
+const ROUNDING: f64 = 1e-10;
+
 /// Rows with the same levels.
 #[derive(Debug, Clone)]
 pub struct Cell {
@@ -57,6 +61,8 @@ pub struct Fit {
     pub slopes: Vec<Vec<f64>>,
     /// Coefficients of the other columns: other column by outcome.
     others: Vec<Vec<f64>>,
+    /// The size of each outcome: the root of the sum of squares of its means by cell.
+    sizes: Vec<f64>,
 }
 
 /// Fits all outcomes.
@@ -135,6 +141,10 @@ pub fn fit(cells: &[Cell], shape: Shape) -> Result<Fit, Undefined> {
     }
     let coefficients = |row: usize| (columns..columns + outcomes).map(|of| matrix[row][of] / scale[row]).collect();
     let inverse = |row: usize| (others..columns).map(|of| matrix[row][of] / (scale[row] * scale[of])).collect();
+    let size = |outcome: usize| {
+        let squares = cells.iter().filter(|cell| cell.products[0] > 0.0);
+        squares.map(|cell| cell.products[numbers + outcome].powi(2) / cell.products[0]).sum::<f64>().sqrt()
+    };
     Ok(Fit {
         shape,
         levels,
@@ -145,6 +155,7 @@ pub fn fit(cells: &[Cell], shape: Shape) -> Result<Fit, Undefined> {
         inverse: (others..columns).map(inverse).collect(),
         slopes: (others..columns).map(coefficients).collect(),
         others: (0..others).map(coefficients).collect(),
+        sizes: (0..outcomes).map(size).collect(),
     })
 }
 
@@ -216,32 +227,70 @@ impl Fit {
         of.clone().map(|row| of.clone().map(|column| sum(row, column)).collect()).collect()
     }
 
-    /// The slopes of an outcome, each with its clustered error and p-value, and their covariance; `squares` as for
-    /// [`Fit::clustered`].
-    pub fn clustered_slopes(
-        &self,
-        outcome: usize,
-        squares: &[Vec<f64>],
-        customers: f64,
-    ) -> (Vec<Estimate>, Vec<Vec<f64>>) {
-        let covariance = self.clustered(squares, customers);
-        let slopes = self.slopes.iter().enumerate().map(|(at, slopes)| {
-            Estimate::student(slopes[outcome], covariance[at][at].sqrt(), customers - 1.0).tested()
-        });
-        (slopes.collect(), covariance)
+    /// Whether an outcome, weighed of those of the model, does not vary where all but the focal numbers is held equal: what these
+    /// say of it, and what they leave, is rounding. `squares` is of each focal number as for [`Fit::clustered`].
+    fn is_flat(&self, weights: &[f64], squares: &[f64]) -> bool {
+        let size: f64 = weights.iter().zip(&self.sizes).map(|(weight, size)| (weight * size).abs()).sum();
+        let rounding = (ROUNDING * size).powi(2);
+        squares.iter().enumerate().all(|(at, squares)| {
+            // The sum of squares of the focal number that is left by all others.
+            let left = 1.0 / self.inverse[at][at];
+            self.slope(at, weights).powi(2) * left <= rounding && *squares <= rounding * left
+        })
     }
 
-    /// The slope of the one focal number with its clustered error, t of customers − 1 degrees of freedom, and the p-value.
-    pub fn clustered_slope(&self, slope: f64, squares: f64, customers: f64) -> Estimate {
+    /// The slope of a focal number for an outcome that is weighed of those of the model.
+    fn slope(&self, focal: usize, weights: &[f64]) -> f64 {
+        weights.iter().zip(&self.slopes[focal]).map(|(weight, slope)| weight * slope).sum()
+    }
+
+    /// The slopes of the one outcome, each with its clustered error and p-value, and their covariance; `squares` as for
+    /// [`Fit::clustered`].
+    ///
+    /// # Errors
+    /// [`Undefined::NoSpread`] where nothing of the outcome varies once the other columns are held equal.
+    pub fn clustered_slopes(
+        &self,
+        squares: &[Vec<f64>],
+        customers: f64,
+    ) -> Result<(Vec<Estimate>, Vec<Vec<f64>>), Undefined> {
+        let own: Vec<f64> = squares.iter().enumerate().map(|(at, squares)| squares[at]).collect();
+        if self.is_flat(&[1.0], &own) {
+            return Err(Undefined::NoSpread);
+        }
+        let covariance = self.clustered(squares, customers);
+        let slopes = self
+            .slopes
+            .iter()
+            .enumerate()
+            .map(|(at, slopes)| Estimate::student(slopes[0], covariance[at][at].sqrt(), customers - 1.0).tested());
+        Ok((slopes.collect(), covariance))
+    }
+
+    /// The slope of the one focal number for a weighted sum of the outcomes, with its clustered error, t of customers − 1
+    /// degrees of freedom, and the p-value.
+    ///
+    /// # Errors
+    /// [`Undefined::NoSpread`] where nothing of the outcome varies once the other columns are held equal.
+    pub fn clustered_slope(&self, weights: &[f64], squares: f64, customers: f64) -> Result<Estimate, Undefined> {
+        if self.is_flat(weights, &[squares]) {
+            return Err(Undefined::NoSpread);
+        }
         let variance = self.clustered(&[vec![squares]], customers)[0][0];
-        Estimate::student(slope, variance.sqrt(), customers - 1.0).tested()
+        Ok(Estimate::student(self.slope(0, weights), variance.sqrt(), customers - 1.0).tested())
     }
 
     /// The same with the error of rows of unequal spread (HC1): `squares` is the sum over rows.
-    pub fn robust_slope(&self, slope: f64, squares: f64) -> Estimate {
+    ///
+    /// # Errors
+    /// As [`Fit::clustered_slope`].
+    pub fn robust_slope(&self, weights: &[f64], squares: f64) -> Result<Estimate, Undefined> {
+        if self.is_flat(weights, &[squares]) {
+            return Err(Undefined::NoSpread);
+        }
         let free = self.rows - self.rank as f64;
         let variance = self.rows / free * squares * self.inverse[0][0].powi(2);
-        Estimate::student(slope, variance.sqrt(), free).tested()
+        Ok(Estimate::student(self.slope(0, weights), variance.sqrt(), free).tested())
     }
 }
 
@@ -340,19 +389,48 @@ mod tests {
             })
         };
         let (by_customer, by_row) = of(0);
-        let slope = fit.clustered_slope(fit.slopes[0][0], by_customer[0][0], CUSTOMERS);
+        let slope = fit.clustered_slope(&[1.0, 0.0], by_customer[0][0], CUSTOMERS).unwrap();
         close(slope.value, 0.4238130895261618);
         close(slope.se.unwrap(), 0.06178414824453326);
         close(slope.p.unwrap(), 1.1534896889128804e-05);
         close(slope.lo.unwrap(), 0.2903365521924216);
         close(slope.hi.unwrap(), 0.557289626859902);
-        let robust = fit.robust_slope(fit.slopes[0][0], by_row[0]);
+        let robust = fit.robust_slope(&[1.0, 0.0], by_row[0]).unwrap();
         close(robust.se.unwrap(), 0.0909678782949128);
         close(robust.p.unwrap(), 2.243029023266642e-05);
         close(fit.of_control(0)[0], 0.1461955245398005);
-        let slope = fit.clustered_slope(fit.slopes[0][1], of(1).0[0][0], CUSTOMERS);
+        let slope = fit.clustered_slope(&[0.0, 1.0], of(1).0[0][0], CUSTOMERS).unwrap();
         close(slope.value, -0.2362973042919185);
         close(slope.se.unwrap(), 0.045115528277044556);
+    }
+
+    #[test]
+    fn an_outcome_that_does_not_vary_has_no_slope() {
+        // The same for all, the same within each level, what earlier spend says exactly, and what the score does.
+        let outcomes: [fn(i64, f64, f64) -> f64; 4] =
+            [|_, _, _| 0.1, |a, _, _| 0.1 + a as f64 / 3.0, |_, z, _| 0.1 + z / 7.0, |_, _, x| 0.1 + x / 1e5];
+        for (at, outcome) in outcomes.into_iter().enumerate() {
+            let y = move |row: usize| outcome(ROWS[row].0, ROWS[row].2, ROWS[row].3);
+            let numbers = |(row, data): (usize, &(i64, i64, f64, f64, usize, f64, f64))| {
+                (vec![data.0, data.1], vec![data.2, data.3], vec![y(row), 2.0])
+            };
+            let fit = fit(&cells(&ROWS.iter().enumerate().map(numbers).collect::<Vec<_>>()), SHAPE).unwrap();
+            let (by_customer, by_row) = squares(&fit, 1, 0, move |row| {
+                (vec![ROWS[row].0, ROWS[row].1], ROWS[row].2, vec![ROWS[row].3], y(row))
+            });
+            let slopes = [
+                fit.clustered_slope(&[1.0, 0.0], by_customer[0][0], CUSTOMERS),
+                fit.clustered_slope(&[1.0, -0.5], by_customer[0][0], CUSTOMERS),
+                fit.robust_slope(&[1.0, 0.0], by_row[0]),
+            ];
+            for slope in slopes {
+                // The last is a line without an error, which has a slope.
+                match at {
+                    3 => close(slope.unwrap().value * 1e5, 1.0),
+                    _ => assert_eq!(slope, Err(Undefined::NoSpread)),
+                }
+            }
+        }
     }
 
     #[test]

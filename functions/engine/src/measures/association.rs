@@ -143,17 +143,21 @@ fn of_score(
     let (mut clustered, mut robust, mut prior) = (Vec::new(), Vec::new(), Vec::new());
     for (outcome, by_row) in all.iter().zip(squares) {
         let weighed = |values: &[f64]| -> f64 { outcome.weights.iter().zip(values).map(|(w, value)| w * value).sum() };
-        let slope = weighed(&fit.slopes[0]);
         let by_customer: f64 =
             products.chunks(OUTCOMES).zip(outcome.weights).map(|(row, weight)| weight * weighed(row)).sum();
-        let estimate = fit.clustered_slope(slope, by_customer * unit_of(outcome), customers as f64);
+        let slope = fit.clustered_slope(&outcome.weights, by_customer * unit_of(outcome), customers as f64);
         let of = |row: Row| row.of(answers, customers);
-        clustered.push(of(row(outcome, "slope", "ancova")).statistic(Ok(estimate), None)?);
-        let estimate = fit.robust_slope(slope, by_row * unit_of(outcome));
+        clustered.push(of(row(outcome, "slope", "ancova")).statistic(slope, None)?);
+        let with_hc1 = fit.robust_slope(&outcome.weights, by_row * unit_of(outcome));
         // It takes a customer's answers for those of several: tests/simulation has its coverage.
-        let robust_row = of(row(outcome, "slope", "ancova_hc1")).statistic(Ok(estimate), None)?;
+        let robust_row = of(row(outcome, "slope", "ancova_hc1")).statistic(with_hc1, None)?;
         robust.push(robust_row.flag("interval_too_narrow"));
-        prior.push(of(prior_row(outcome)).census(weighed(fit.of_control(0))));
+        let of_prior = of(prior_row(outcome));
+        prior.push(if slope.is_ok() {
+            of_prior.census(weighed(fit.of_control(0)))
+        } else {
+            of_prior.without(Status::Degenerate)
+        });
     }
     let p: Vec<Option<f64>> = clustered.iter().take(LAGS).map(|row| row.estimate.and_then(|found| found.p)).collect();
     if let Some(p) = p.into_iter().collect::<Option<Vec<f64>>>() {

@@ -92,7 +92,9 @@ fn found(scope: &Scope, sums: &Sums, score: &str, panel: Option<&Panel>) -> Resu
     for (fit, column) in fits.iter().zip(["slope_products", "band_products"]) {
         let products = errors.numbers(column)?.iter().map(|product| product * unit * unit).collect::<Vec<_>>();
         let products: Vec<Vec<f64>> = products.chunks(2).map(<[f64]>::to_vec).collect();
-        let (slopes, covariance) = fit.clustered_slopes(0, &products, customers as f64);
+        let Ok((slopes, covariance)) = fit.clustered_slopes(&products, customers as f64) else {
+            return Ok(Err(Status::Degenerate));
+        };
         models.push(Sides { slopes, covariance });
     }
     let models = <[Sides; 2]>::try_from(models).map_err(|_| errors.unknown("slope_products"))?;

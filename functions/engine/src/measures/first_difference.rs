@@ -72,11 +72,13 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+type Slope = std::result::Result<Estimate, Undefined>;
+
 /// A fitted model: its slopes by month, how much more each is than that of the same month, answers, and customers.
 struct Found {
     fit: Fit,
-    slopes: Vec<Estimate>,
-    beyond_same: Vec<Estimate>,
+    slopes: Vec<Slope>,
+    beyond_same: Vec<Slope>,
     answers: i64,
     customers: i64,
 }
@@ -96,11 +98,13 @@ fn found(scope: &Scope, sums: &Sums, model: &str, panel: Option<&Panel>) -> Resu
     let unit = panel::unit(sums.rows, "revenue_cap", panel.row())?;
     let products = errors.numbers("products")?;
     let product = |one: usize, other: usize| products[one * MONTHS.len() + other] * unit * unit;
-    let slope = |at: usize| fit.slopes[0][at];
-    let of = |at: usize| fit.clustered_slope(slope(at), product(at, at), customers as f64);
+    let weights = |at: usize| std::array::from_fn::<f64, { MONTHS.len() }, _>(|month| f64::from(u8::from(month == at)));
+    let of = |at: usize| fit.clustered_slope(&weights(at), product(at, at), customers as f64);
     let beyond = |at: usize| {
         let squares = product(at, at) - 2.0 * product(at, SAME) + product(SAME, SAME);
-        fit.clustered_slope(slope(at) - slope(SAME), squares.max(0.0), customers as f64)
+        let mut weights = weights(at);
+        weights[SAME] -= 1.0;
+        fit.clustered_slope(&weights, squares.max(0.0), customers as f64)
     };
     let months = 0..MONTHS.len();
     let (slopes, beyond_same) = (months.clone().map(of).collect(), months.map(beyond).collect());
@@ -130,19 +134,19 @@ fn of_model(
         Ok(found) => found,
         Err(status) => return Ok(months.flat_map(all).map(|row| row.without(status)).collect()),
     };
-    let p: Option<Vec<f64>> = months.clone().map(|at| found.slopes[at].p).collect();
+    let p: Option<Vec<f64>> = months.clone().map(|at| found.slopes[at].ok()?.p).collect();
     let q = p.map(|p| benjamini_hochberg(&p)).unwrap_or_default();
     let tells = |at: usize| q.get(at - from).is_some_and(|q| *q <= TELLS);
     // Two months' answers overlap in what is compared: those five months apart alone may say what comes first.
     let no_lead = from == 0 && !(from..SAME).any(tells);
     let leads = |at: usize| {
-        let more = found.beyond_same[at];
-        no_lead && at > SAME && tells(at) && more.value > 0.0 && more.p.is_some_and(|p| p <= TELLS)
+        let is_more = |more: Estimate| more.value > 0.0 && more.p.is_some_and(|p| p <= TELLS);
+        no_lead && at > SAME && tells(at) && found.beyond_same[at].is_ok_and(is_more)
     };
     let mut rows = Vec::new();
     for at in months {
         let [slope, columns, rank] = all(at).map(|row| row.of(found.answers, found.customers));
-        let slope = Row { q: q.get(at - from).copied(), ..slope.statistic(Ok(found.slopes[at]), None)? };
+        let slope = Row { q: q.get(at - from).copied(), ..slope.statistic(found.slopes[at], None)? };
         let slope = if at == SAME { slope.flag("direction_unknown") } else { slope };
         let slope = if at < SAME && from == 0 && tells(at) { slope.flag("revenue_moves_first") } else { slope };
         rows.push(if leads(at) { slope.flag("score_moves_first") } else { slope });
