@@ -106,7 +106,7 @@ async fn a_forgotten_customer_is_in_no_object_and_the_numbers_say_so() {
     let second = lake.run().await.unwrap();
     assert!(second.published && second.months_read.is_empty() && second.pointer.seq == first.pointer.seq + 1);
     assert_eq!(holds(&lake, "zoe-77").await, Vec::<String>::new());
-    let analyst = lake.open(CONFIG).await.unwrap().analyst(instant(NOW)).await.unwrap();
+    let (analyst, _) = lake.open(CONFIG).await.unwrap().analyst(instant(NOW)).await.unwrap();
     let sql = "select before, after, array_to_string(moved_by, ', ') as moved_by from roi.restatements \
                where metric = 'revenue' and segment = '(all)' and \"window\" = 'MONTH'";
     let rows = analyst.query(sql).await.unwrap().collect().await.unwrap();

@@ -203,7 +203,7 @@ async fn ad_hoc_sql_cannot_write() {
     let lake = Lake::seven_months().await;
     lake.run().await.unwrap();
     let engine = lake.open(CONFIG).await.unwrap();
-    let analyst = engine.analyst(instant(NOW)).await.unwrap();
+    let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
     for sql in [
         "drop table raw.sales",
         "create table roi.mine as select 1",

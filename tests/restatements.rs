@@ -46,7 +46,7 @@ async fn run(lake: &Lake, config: &str) -> engine::Result<Outcome> {
 
 /// The answer to a query over what is published.
 async fn ask(lake: &Lake, sql: &str) -> String {
-    let analyst = lake.open(ALL).await.unwrap().analyst(instant(NOW)).await.unwrap();
+    let (analyst, _) = lake.open(ALL).await.unwrap().analyst(instant(NOW)).await.unwrap();
     let rows = analyst.query(sql).await.unwrap().collect().await.unwrap();
     pretty_format_batches(&rows).unwrap().to_string()
 }

@@ -83,7 +83,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
         Command::Plan { lake, period, estimate } => {
             let (engine, now) = (open(&lake).await?, Utc::now());
             let plan = engine.plan(period, now).await?;
-            show::say(&show::plan(&plan, now))?;
+            show::say(&show::plan(&engine, &plan, now))?;
             if estimate {
                 show::say(&show::expected(&engine.expected(&plan)))?;
             }
@@ -331,14 +331,14 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
         ))?;
     }
     let engine = Engine::open(config, &stores).await?;
-    match engine.plan(None, now).await {
-        Ok(plan) => show::say(&show::plan(&plan, now))?,
+    let (analyst, plan) = engine.analyst(now).await?;
+    match plan {
+        Ok(plan) => show::say(&show::plan(&engine, &plan, now))?,
         Err(error) => {
             sound = false;
             show::say(&format!("found      {error}\n"))?;
         }
     }
-    let analyst = engine.analyst(now).await?;
     for (name, claim, rows) in engine.checks(&analyst).await? {
         let batches = rows.limit(0, Some(SHOWN + 1))?.collect().await?;
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();

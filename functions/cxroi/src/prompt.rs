@@ -58,7 +58,10 @@ pub(crate) async fn sql(
     if format == Format::Parquet && output.is_none() {
         return Err(Error::Input("--format parquet needs --output FILE".to_owned()).into());
     }
-    let analyst = engine.analyst(Utc::now()).await?;
+    let (analyst, planned) = engine.analyst(Utc::now()).await?;
+    if let Err(error) = planned {
+        tracing::warn!("there are no facts to see: {error}");
+    }
     let query = match (command, file) {
         (Some(query), _) => query,
         (None, Some(file)) => {

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use engine::{Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure};
+use engine::{Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure};
 use serde_json::Value;
 
 use crate::arguments::Section;
@@ -56,14 +56,15 @@ fn marks(pointer: &Pointer) -> String {
     }
 }
 
-/// The plan as a few lines.
-pub(crate) fn plan(plan: &Plan, now: DateTime<Utc>) -> String {
+/// The plan as a few lines, its times in the zone of the months.
+pub(crate) fn plan(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> String {
     let mut text = format!("report     {}, history from {}\n", plan.period, plan.history_start);
     if let Some(reason) = &plan.incomplete {
         text.push_str(&format!("incomplete {reason}\n"));
     }
     for (name, feed) in plan.feeds.iter() {
-        let (first, last) = (feed.first.format("%Y-%m-%d"), feed.last.format("%Y-%m-%d %H:%M UTC"));
+        let [first, last] = [feed.first, feed.last].map(|at| at.with_timezone(&engine.timezone()));
+        let (first, last) = (first.format("%Y-%m-%d"), last.format("%Y-%m-%d %H:%M %Z"));
         let days = (now - feed.last).num_days();
         text.push_str(&format!("feed       {name}: {} rows from {first} to {last}, {days} days ago\n", feed.rows));
     }

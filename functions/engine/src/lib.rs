@@ -51,6 +51,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::MemoryLimit;
@@ -401,27 +402,31 @@ impl Engine {
             .await
     }
 
-    /// A session for ad hoc questions: `raw`, `audit`, `staging`, `facts` (finished months) and `roi` (published).
+    /// The zone whose months are reported, and in which people read times.
+    pub fn timezone(&self) -> Tz {
+        self.config.timezone
+    }
+
+    /// A session for ad hoc questions: `raw`, `audit`, `staging`, `facts` (finished months) and `roi` (published). With it the plan
+    /// of a run, or why there is none: what hinders a run may be what somebody came to look at, so that there are only no facts
+    /// then.
     ///
     /// # Errors
     /// [`Error::Input`] for a lake that the contract cannot read.
-    pub async fn analyst(&self, now: DateTime<Utc>) -> Result<Analyst> {
+    pub async fn analyst(&self, now: DateTime<Utc>) -> Result<(Analyst, Result<Plan>)> {
         let session = self.session(self.cores);
         self.view(None).register(&session, |_, _| true).await?;
         let mut parameters = session::parameters(&self.config, None);
-        match self.plan(None, now).await {
-            Ok(plan) => {
-                let records: Vec<Record> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
-                let look_ahead = plan.look_ahead.as_ref().and_then(|days| days.record.as_ref());
-                report::register_facts(self, &session, records.iter().chain(look_ahead)).await?;
-                parameters = session::parameters(&self.config, Some(&report::reported(&plan, &records)));
-                for (model, _) in self.models.windows()?.into_iter().filter(|_| !records.is_empty()) {
-                    let view = session::plan_model(&session, model, &parameters).await?.into_view();
-                    session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
-                }
+        let plan = self.plan(None, now).await;
+        if let Ok(plan) = &plan {
+            let records: Vec<Record> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
+            let look_ahead = plan.look_ahead.as_ref().and_then(|days| days.record.as_ref());
+            report::register_facts(self, &session, records.iter().chain(look_ahead)).await?;
+            parameters = session::parameters(&self.config, Some(&report::reported(plan, &records)));
+            for (model, _) in self.models.windows()?.into_iter().filter(|_| !records.is_empty()) {
+                let view = session::plan_model(&session, model, &parameters).await?.into_view();
+                session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
             }
-            // What hinders a run may be what somebody came to look at.
-            Err(error) => tracing::warn!("there are no facts to see: {error}"),
         }
         session.register_object_store(&self.output.base(), Arc::clone(self.output.store()));
         for name in ["estimates", "money", "restatements"] {
@@ -433,7 +438,7 @@ impl Engine {
             let table = ObjectTable::of(self.output.base(), schema, objects);
             session::register(&session, "roi", name, Arc::new(table))?;
         }
-        Ok(Analyst { session, parameters })
+        Ok((Analyst { session, parameters }, plan))
     }
 
     /// What can be checked of the whole lake: a name, a claim, and a query for what breaks it. First the rows of each
