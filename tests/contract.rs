@@ -175,7 +175,7 @@ async fn columns_that_only_folders_name_are_read_from_them() {
         lake.sales(&key, &[(Some("ann"), currency, "2024-12-05T10:00:00Z", 100)]).await;
     }
     let error = lake.run().await.unwrap_err().to_string();
-    assert!(error.contains("EUR (1 lines), USD (1 lines)"), "{error}");
+    assert!(error.contains("EUR (1 line), USD (1 line)"), "{error}");
     lake.delete("sales/currency=USD/extra.parquet").await;
     lake.run().await.unwrap();
 }

@@ -101,7 +101,7 @@ async fn mixed_currencies_are_refused_with_their_counts() {
     lake.put_columns("sales/usd.parquet", sales(&line).into_iter().chain([("currency", text("USD"))]).collect()).await;
     let line = [(Some("ann"), "eur-1", "2024-12-03T10:00:00Z", 100)];
     lake.put_columns("sales/eur.parquet", sales(&line).into_iter().chain([("currency", text("EUR"))]).collect()).await;
-    says(&refused(&lake, CONFIG).await, &["EUR (1 lines), USD (1 lines)", "sql/staging/sales.sql"]);
+    says(&refused(&lake, CONFIG).await, &["EUR (1 line), USD (1 line)", "sql/staging/sales.sql"]);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn more_than_one_bad_row_in_a_hundred_stops_the_run_with_the_reasons() {
     let message = run(&engine).await.unwrap_err().to_string();
     says(
         &message,
-        &["1 of 2 rows of sales were rejected", "amount cannot be read as an amount of money: 1 rows", "audit.sales"],
+        &["1 of 2 rows of sales was rejected", "amount cannot be read as an amount of money: 1 row", "audit.sales"],
     );
     assert_eq!(lake.keys("out/published").await, Vec::<String>::new());
 }

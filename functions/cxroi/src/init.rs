@@ -12,7 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use engine::contract::{self, Kind, Presence};
-use engine::{Analyst, Error, Stores};
+use engine::{Analyst, Error, Stores, plural};
 use url::Url;
 
 /// Numbers as 1.234,50 and as 1,234.50; thousands may have no mark.
@@ -722,7 +722,8 @@ impl Column {
 
     /// What is in it, in a few words; no values of ids and of free text, which may be personal.
     fn said(&self, target: &str) -> String {
-        let counts = format!("{} values, about {} different", self.filled, self.distinct.min(self.filled));
+        let values = plural(self.filled, "value", "values");
+        let counts = format!("{} {values}, about {} different", self.filled, self.distinct.min(self.filled));
         let unsorted = matches!(self.written, Written::Days { .. });
         if target.ends_with("_id") || unsorted || self.written == Written::Other && self.distinct > 50 {
             return counts;
@@ -1382,7 +1383,8 @@ impl Seen {
         };
         for (source, parts) in sources {
             for (table, choices) in parts {
-                line(&[source, &self.tables[*table].name, "", &format!("{} rows", self.tables[*table].rows)]);
+                let Table { name, rows, .. } = &self.tables[*table];
+                line(&[source, name, "", &format!("{rows} {}", plural(*rows, "row", "rows"))]);
                 for choice in choices {
                     let (of, column) = self.at(choice.place);
                     let with = choice.with.map(|with| format!(" and {}", of.columns[with].name)).unwrap_or_default();

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::{CommandFactory, Parser};
-use engine::{Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores};
+use engine::{Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, plural};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
@@ -129,7 +129,8 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let Pointer { seq, run_id, .. } = &pointer;
             let (count, folder) = (files.len(), folder.display());
             show::say(&format!(
-                "{period}, number {seq}, run {run_id}: {count} files in {folder}, each as it was published\n"
+                "{period}, number {seq}, run {run_id}: {count} {} in {folder}, each as it was published\n",
+                plural(count, "file", "files")
             ))?;
         }
         Command::Share { lake, period, expires_in } => {
@@ -137,7 +138,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let config = configuration(&lake, None, &stores).await?;
             let valid = std::time::Duration::from_secs(u64::from(expires_in) * 3_600);
             let (period, links) = engine::links(&config, &stores, period, valid).await?;
-            show::say(&format!("{period}, for {expires_in} hours:\n"))?;
+            show::say(&format!("{period}, for {expires_in} {}:\n", plural(expires_in, "hour", "hours")))?;
             for (name, link) in links {
                 show::say(&format!("{name}\n  {link}\n"))?;
             }
@@ -296,17 +297,17 @@ async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome
         let mut bar = bar.lock().expect("no holder of this lock panics");
         match progress {
             Progress::Planned { period, read, months } => {
-                eprintln!("{period}: {read} of {months} months to read");
+                eprintln!("{period}: {read} of {months} {} to read", plural(months, "month", "months"));
                 if terminal && read > 0 {
                     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} months, {msg}, {elapsed}");
                     *bar = ProgressBar::new(read as u64).with_style(style.expect("a fixed template"));
                 }
             }
             Progress::RolledUp { month, rows } if terminal => {
-                bar.set_message(format!("{month}: {rows} rows"));
+                bar.set_message(format!("{month}: {rows} {}", plural(rows, "row", "rows")));
                 bar.inc(1);
             }
-            Progress::RolledUp { month, rows } => eprintln!("  {month}: {rows} rows"),
+            Progress::RolledUp { month, rows } => eprintln!("  {month}: {rows} {}", plural(rows, "row", "rows")),
             Progress::Measuring => bar.finish_and_clear(),
         }
     };

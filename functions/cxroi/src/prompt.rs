@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::Utc;
 use datafusion::dataframe::DataFrame;
-use engine::{Analyst, Engine, Error};
+use engine::{Analyst, Engine, Error, plural};
 use futures::{StreamExt, TryStreamExt};
 use rustyline::Helper;
 use rustyline::completion::Completer;
@@ -260,7 +260,8 @@ async fn answer(analyst: &Analyst, query: &str) -> Result<()> {
     let started = Instant::now();
     let batches = plan(analyst, query).await?.limit(0, Some(SHOWN + 1))?.collect().await?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let more = if rows > SHOWN { format!("the first {} rows", SHOWN + 1) } else { format!("{rows} rows") };
+    let more = if rows > SHOWN { "the first " } else { "" };
+    let word = plural(rows, "row", "rows");
     let seconds = started.elapsed().as_secs_f64();
-    say(&format!("{}\n{more} in {seconds:.2} s\n", arrow::util::pretty::pretty_format_batches(&batches)?))
+    say(&format!("{}\n{more}{rows} {word} in {seconds:.2} s\n", arrow::util::pretty::pretty_format_batches(&batches)?))
 }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use engine::{Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure};
+use engine::{Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure, plural};
 use serde_json::Value;
 
 use crate::arguments::Section;
@@ -36,7 +36,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         ));
     }
     if *repaired > 0 {
-        text.push_str(&format!("; mended {repaired} copies below summaries/"));
+        text.push_str(&format!("; mended {repaired} {} below summaries/", plural(*repaired, "copy", "copies")));
     }
     text
 }
@@ -65,17 +65,20 @@ pub(crate) fn plan(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> String {
     for (name, feed) in plan.feeds.iter() {
         let [first, last] = [feed.first, feed.last].map(|at| at.with_timezone(&engine.timezone()));
         let (first, last) = (first.format("%Y-%m-%d"), last.format("%Y-%m-%d %H:%M %Z"));
-        let days = (now - feed.last).num_days();
-        text.push_str(&format!("feed       {name}: {} rows from {first} to {last}, {days} days ago\n", feed.rows));
+        let (rows, days) = (feed.rows, (now - feed.last).num_days());
+        text.push_str(&format!(
+            "feed       {name}: {rows} {} from {first} to {last}, {days} {} ago\n",
+            plural(rows, "row", "rows"),
+            plural(days, "day", "days")
+        ));
     }
     let read: Vec<String> = plan.to_read().map(|month| month.month.to_string()).collect();
-    let months = plan.months.len();
+    let all = plan.months.len();
+    let months = format!("{all} {}", plural(all, "month", "months"));
     match read.as_slice() {
-        [] => text.push_str(&format!("read       nothing: the facts of all {months} months are there\n")),
-        [one] => text.push_str(&format!("read       {one}, of {months} months\n")),
-        [first, .., last] => {
-            text.push_str(&format!("read       {} of {months} months, {first} to {last}\n", read.len()))
-        }
+        [] => text.push_str(&format!("read       nothing: the facts of {months} are there\n")),
+        [one] => text.push_str(&format!("read       {one}, of {months}\n")),
+        [first, .., last] => text.push_str(&format!("read       {} of {months}, {first} to {last}\n", read.len())),
     }
     text
 }
@@ -84,11 +87,13 @@ pub(crate) fn plan(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> String {
 pub(crate) fn expected(expected: &Expected) -> String {
     let Expected { rows, bytes, facts, cores, .. } = expected;
     format!(
-        "rows       about {rows:.0} of the lake in {:.1} MB; the report is of {facts:.0} customer-months\n\
-         time       about {:.0} s on the {cores} cores of this machine, at rates that were measured on two of another\n\
+        "rows       about {rows:.0} of the lake in {:.1} MB; the report is of {facts:.0} {}\n\
+         time       about {:.0} s on the {cores} {} of this machine, at rates that were measured on two of another\n\
          cost       about {:.4} USD on Lambda, at the list price of us-east-1, without requests and storage\n",
         bytes / 1e6,
+        plural(facts.round(), "customer-month", "customer-months"),
         expected.here().ceil(),
+        plural(*cores, "core", "cores"),
         expected.dollars(),
     )
 }
@@ -102,7 +107,11 @@ pub(crate) fn publications(publications: &[Listed]) -> String {
         text.push_str(&format!("{period}  {:>3}  {at}  run {}  version {version}", pointer.seq, pointer.run_id));
         if !moved.is_empty() {
             let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
-            text.push_str(&format!("; moved: {}; {changed} numbers changed", moved.join(", ")));
+            text.push_str(&format!(
+                "; moved: {}; {changed} {} changed",
+                moved.join(", "),
+                plural(*changed, "number", "numbers")
+            ));
         }
         let late: Vec<String> =
             late_rows.iter().filter(|(_, rows)| **rows > 0).map(|(source, rows)| format!("{source} {rows}")).collect();
@@ -122,9 +131,10 @@ pub(crate) fn publications(publications: &[Listed]) -> String {
 pub(crate) fn verified(verified: &BTreeMap<String, (usize, Vec<String>)>) -> String {
     let mut text = String::new();
     for (period, (objects, problems)) in verified {
+        let what = plural(*objects, "object", "objects");
         match problems.len() {
-            0 => text.push_str(&format!("{period}  {objects} objects, all as they were published\n")),
-            broken => text.push_str(&format!("{period}  {objects} objects, {broken} of them wrong\n")),
+            0 => text.push_str(&format!("{period}  {objects} {what}, all as they were published\n")),
+            broken => text.push_str(&format!("{period}  {objects} {what}, {broken} of them wrong\n")),
         }
         for problem in problems {
             text.push_str(&format!("         {problem}\n"));
@@ -138,18 +148,22 @@ pub(crate) fn unused(unused: &[Unused], only_looked: bool) -> String {
     let mut text: String = unused.iter().map(|Unused { key, bytes }| format!("{bytes:>12} {key}\n")).collect();
     let bytes: u64 = unused.iter().map(|object| object.bytes).sum();
     let what = if only_looked { "can be deleted" } else { "deleted" };
-    text.push_str(&format!("{what}: {} objects, {:.1} MB\n", unused.len(), bytes as f64 / 1e6));
+    let objects = plural(unused.len(), "object", "objects");
+    text.push_str(&format!("{what}: {} {objects}, {:.1} MB\n", unused.len(), bytes as f64 / 1e6));
     text
 }
 
 /// What was found of customers.
 pub(crate) fn forgotten(found: Forgotten, only_looked: bool) -> String {
     let Forgotten { objects, rows } = found;
+    let of_theirs = format!("{rows} {} of theirs", plural(rows, "row", "rows"));
+    let places = format!("{objects} {}", plural(objects, "object", "objects"));
     match (objects, only_looked) {
         (0, _) => "nothing below the output holds their ids\n".to_owned(),
-        (_, true) => format!("{rows} rows of theirs in {objects} objects\n"),
+        (_, true) => format!("{of_theirs} in {places}\n"),
         (_, false) => {
-            format!("{rows} rows of theirs are gone from {objects} objects; the next run restates without them\n")
+            let are = plural(rows, "is", "are");
+            format!("{of_theirs} {are} gone from {places}; the next run restates without them\n")
         }
     }
 }
@@ -267,7 +281,8 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     };
     if let Some(numbers) = summary["restated"]["numbers"].as_u64().filter(|_| *seq > 1) {
         let moved = words(&summary["restated"]["moved_by"]).join(", ");
-        writeln!(out, "restated: {numbers} numbers are others than before; moved: {moved}")?;
+        let others = plural(numbers, "number is another", "numbers are others");
+        writeln!(out, "restated: {numbers} {others} than before; moved: {moved}")?;
     }
     let late = summary["late_rows"].as_object().into_iter().flatten();
     let late: Vec<String> =
@@ -337,7 +352,8 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     if let Some(listed) = summary["rejected"]["listed"].as_u64().filter(|listed| *listed > 0) {
         writeln!(
             out,
-            "rows that were set aside, and ids of several rows: {listed} lines in {} below the output folder",
+            "rows that were set aside, and ids of several rows: {listed} {} in {} below the output folder",
+            plural(listed, "line", "lines"),
             text(&summary["rejected"], "file")
         )?;
     }

@@ -73,7 +73,7 @@ pub use crate::published::Listed;
 pub use crate::rollup::{Counts, Record};
 pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
-pub use crate::wording::figure;
+pub use crate::wording::{figure, plural};
 
 use crate::error::Context as _;
 use crate::housekeeping::Rewritten;

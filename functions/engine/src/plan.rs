@@ -15,6 +15,7 @@ use crate::object::{InputObject, Span};
 use crate::rollup::{Record, content};
 use crate::rows::Rows;
 use crate::session;
+use crate::wording::plural;
 
 /// The version of what the facts' columns mean. Raise it when the same SQL would be read differently.
 pub(crate) const FACTS_FORMAT: u32 = 8;
@@ -296,7 +297,8 @@ pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()
     let all = Rows::collect(all).await.context(context)?;
     let mut list = Vec::new();
     for row in 0..all.len() {
-        list.push(format!("{} ({} lines)", all.text("currency", row)?.unwrap_or_default(), all.count("lines", row)?));
+        let (currency, lines) = (all.text("currency", row)?.unwrap_or_default(), all.count("lines", row)?);
+        list.push(format!("{currency} ({lines} {})", plural(lines, "line", "lines")));
     }
     Err(Error::Input(format!(
         "sales are in {}, but `currency` is {}; convert the amounts in sql/staging/sales.sql, or correct the setting",

@@ -28,6 +28,7 @@ use crate::rows::{Money, Rows};
 use crate::session::{Parameters, Reported};
 use crate::snapshot::Snapshot;
 use crate::store::heads;
+use crate::wording::plural;
 use crate::{Engine, measures, session, suppression};
 
 /// A source may lose one row in a hundred to bad values before the run is refused.
@@ -109,7 +110,8 @@ pub(crate) fn reconcile(
         let Outside { undated, before, after, future } = ledger.outside;
         let found = ledger.counts.rows + undated + before + after + future;
         if found != ledger.read {
-            return Err(Error::Audit(format!("{name} has {} rows, but {found} are accounted for", ledger.read)));
+            let rows = plural(ledger.read, "row", "rows");
+            return Err(Error::Audit(format!("{name} has {} {rows}, but {found} are accounted for", ledger.read)));
         }
         ledgers.insert((*name).to_owned(), ledger);
     }
@@ -138,11 +140,14 @@ pub(crate) fn reconcile(
             let outside =
                 outside.into_iter().filter(|(_, rows)| *rows > 0).map(|(reason, rows)| (reason.to_owned(), rows));
             let reasons = counts.reasons.iter().map(|(reason, rows)| (reason.clone(), *rows)).chain(outside);
-            let reasons: Vec<String> = reasons.map(|(reason, rows)| format!("{reason}: {rows} rows")).collect();
+            let reasons: Vec<String> =
+                reasons.map(|(reason, rows)| format!("{reason}: {rows} {}", plural(rows, "row", "rows"))).collect();
             return Err(Error::Input(format!(
-                "{} of {} rows of {name} were rejected, more than 1 %:\n  - {}\n  `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"` shows those that cannot be read",
+                "{} of {} {} of {name} {} rejected, more than 1 %:\n  - {}\n  `cxroi sql -c \"select * from audit.{name} where rejected is not null limit 20\"` shows those that cannot be read",
                 ledger.unreadable(),
                 ledger.read,
+                plural(ledger.read, "row", "rows"),
+                plural(ledger.unreadable(), "was", "were"),
                 reasons.join("\n  - ")
             )));
         }

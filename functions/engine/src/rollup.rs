@@ -32,6 +32,7 @@ use crate::plan::MonthPlan;
 use crate::rejected;
 use crate::rows::{Money, Rows};
 use crate::session::{self, View};
+use crate::wording::plural;
 
 /// Rows a Parquet write takes at once. Fixed, so that the same rows give the same bytes.
 const WRITE_ROWS: usize = 65_536;
@@ -313,8 +314,11 @@ async fn subtract_copies(session: &SessionContext, source: &Source, counts: &mut
     let (rows, amount) = (kept.count("rows", 0)?, kept.money("amount", 0)?);
     if rows + counts.duplicate != counts.used {
         return Err(Error::Audit(format!(
-            "{}: {} rows less {} copies should leave {rows}",
-            source.name, counts.used, counts.duplicate
+            "{}: {} rows less {} {} should leave {rows}",
+            source.name,
+            counts.used,
+            counts.duplicate,
+            plural(counts.duplicate, "copy", "copies")
         )));
     }
     counts.amount_duplicate = counts.amount_used.plus(amount.negated())?;

@@ -12,6 +12,7 @@ use crate::month::Month;
 use crate::plan::FACTS_FORMAT;
 use crate::rollup::{self, Counts, FactTable, Facts};
 use crate::rows::Rows;
+use crate::wording::plural;
 use crate::{Engine, rejected, session};
 
 /// One source of a run.
@@ -90,8 +91,9 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
     // Of two customers with one id, one stays and the other is counted; a programme or a ledger has no second version.
     if name != "customers" && counts.conflicting > 0 {
         return Err(Error::Input(format!(
-            "{name}: {} rows repeat a {} with different content; keep one of each",
+            "{name}: {} {} a {} with different content; keep one of each",
             counts.conflicting,
+            plural(counts.conflicting, "row repeats", "rows repeat"),
             source.identity.join(", ")
         )));
     }

@@ -42,6 +42,11 @@ pub fn figure(value: f64, unit: &str, currency: &str) -> String {
     }
 }
 
+/// The word for so many: one row, two rows.
+pub fn plural<'a, N: PartialEq + From<u8>>(count: N, one: &'a str, many: &'a str) -> &'a str {
+    if count == N::from(1_u8) { one } else { many }
+}
+
 /// 1234567.891 as 1,234,567.89.
 pub(crate) fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
@@ -369,6 +374,12 @@ impl Programme<'_> {
         found.map_or_else(String::new, |(row, found)| figure(found.value, row.unit, self.report.currency))
     }
 
+    /// As "175 customers are".
+    fn customers_are(&self, metric: &str) -> String {
+        let Some((_, found)) = self.row(metric, "census") else { return String::new() };
+        format!("{} {}", self.figure(metric, "census"), plural(found.value, "customer is", "customers are"))
+    }
+
     fn p(&self, metric: &str, method: &str) -> String {
         let p = self.row(metric, method).and_then(|(_, found)| found.p);
         p.map_or_else(|| "not known".to_owned(), |p| format!("p = {p:.3}"))
@@ -412,14 +423,9 @@ impl Programme<'_> {
         Some(match flag {
             "whole_segment" => "it is for a whole segment, channel or touchpoint".to_owned(),
             "contaminated" => "more than half of those treated were in other programmes meanwhile".to_owned(),
-            "fewer_than_200_treated" => {
-                format!("{} customers are treated, 200 are needed", self.figure("treated_customers", "census"))
-            }
+            "fewer_than_200_treated" => format!("{} treated, 200 are needed", self.customers_are("treated_customers")),
             "fewer_than_200_controls" => {
-                format!(
-                    "{} customers are there to compare with, 200 are needed",
-                    self.figure("control_customers", "census")
-                )
+                format!("{} there to compare with, 200 are needed", self.customers_are("control_customers"))
             }
             "fewer_than_3_months_before" => "fewer than three months before the start are known".to_owned(),
             "arms_differed_before" => {

@@ -10,7 +10,7 @@ use super::{Block, Figure, Section, Table};
 use crate::estimates::{ALL, BANDS, Row};
 use crate::glossary::{self, GRADES, TERMS};
 use crate::summary::{Number, Summary};
-use crate::wording::{Report, figure};
+use crate::wording::{Report, figure, plural};
 
 /// Programmes whose months are drawn; the others are in the tables and in the workbook.
 const DRAWN_PROGRAMMES: usize = 6;
@@ -265,7 +265,7 @@ impl<'a> Page<'a> {
         let head: Vec<&str> = std::iter::once("Segment").chain(names.iter().map(String::as_str)).collect();
         let caption = match more {
             0 => "By segment".to_owned(),
-            more => format!("By segment; {more} more are in the workbook"),
+            more => format!("By segment; {more} more {} in the workbook", plural(more, "is", "are")),
         };
         Some(Block::Table(Table::new(&caption, &head, 1..head.len(), cells.collect())))
     }
@@ -389,7 +389,7 @@ impl<'a> Page<'a> {
                 (Some("placebo"), _) => "placebo: before the answer".to_owned(),
                 (Some("excess"), _) => "six months after it, beyond the placebo".to_owned(),
                 (Some("revenue_6m"), _) => "mean of the six months after it".to_owned(),
-                (_, Some(lag)) => format!("{lag} months after it"),
+                (_, Some(lag)) => format!("{lag} {} after it", plural(lag, "month", "months")),
                 _ => String::new(),
             };
             blocks.push(Block::Figure(Figure {
@@ -562,7 +562,8 @@ impl<'a> Page<'a> {
             blocks.extend(self.programme(name));
         }
         if not_drawn > 0 {
-            blocks.push(Block::Note(format!("The months of {not_drawn} more programmes are in the workbook; drawn are the {DRAWN_PROGRAMMES} that cost most.")));
+            let programmes = plural(not_drawn, "programme", "programmes");
+            blocks.push(Block::Note(format!("The months of {not_drawn} more {programmes} are in the workbook; drawn are the {DRAWN_PROGRAMMES} that cost most.")));
         }
         Section { id: "programmes", title: "Programmes", blocks }
     }
@@ -722,7 +723,8 @@ impl<'a> Page<'a> {
             0 => "This publication changed no number.".to_owned(),
             _ => {
                 let moved: Vec<&str> = self.summary.restated.moved_by.iter().map(String::as_str).collect();
-                format!("{numbers} numbers are others than in the publication before. Moved: {}.", moved.join(", "))
+                let others = plural(numbers, "number is another", "numbers are others");
+                format!("{numbers} {others} than in the publication before. Moved: {}.", moved.join(", "))
             }
         };
         let mut blocks = vec![Block::Note(note)];
@@ -766,7 +768,8 @@ impl<'a> Page<'a> {
             .iter()
             .filter(|(_, rows)| **rows > 0)
             .map(|(source, rows)| {
-                format!("{} rows of {source} came after the first publication.", self.figure(*rows as f64, "rows"))
+                let late = self.figure(*rows as f64, "rows");
+                format!("{late} {} of {source} came after the first publication.", plural(*rows, "row", "rows"))
             })
             .collect();
         blocks.push(Block::Sentences(late));
@@ -810,10 +813,13 @@ impl<'a> Page<'a> {
         let mut blocks =
             vec![Block::Table(rows), Block::Table(self.table("Coverage, reconciliation and quality", &quality, about))];
         if self.summary.rejected.listed > 0 {
+            let listed = self.summary.rejected.listed;
             // Not the file's own place: that depends on when it was written.
             blocks.push(Block::Note(format!(
-                "{} lines on rows that were set aside, and on ids of several rows, are in rejected.parquet; `cxroi show` says where.",
-                self.figure(self.summary.rejected.listed as f64, "rows"),
+                "{} {} on rows that were set aside, and on ids of several rows, {} in rejected.parquet; `cxroi show` says where.",
+                self.figure(listed as f64, "rows"),
+                plural(listed, "line", "lines"),
+                plural(listed, "is", "are"),
             )));
         }
         Section { id: "quality", title: "Data quality", blocks }
