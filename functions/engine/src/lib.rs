@@ -58,6 +58,7 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
+use tracing::Instrument;
 
 pub use crate::config::Config;
 pub use crate::doctor::Claim;
@@ -249,6 +250,8 @@ impl Engine {
         let months_read: Vec<Month> = plan.to_read().map(|month| month.month).collect();
         progress(Progress::Planned { period: plan.period, read: months_read.len(), months: plan.months.len() });
         let prepared = self.prepare(&plan, now, progress).await?;
+        // Whoever logs with a span for the run finds its lines by it.
+        tracing::Span::current().record("run_id", prepared.run_id.as_str());
         let period = plan.period.to_string();
         let outcome = |pointer, published, repaired, other_version| Outcome {
             period: plan.period,
@@ -358,7 +361,8 @@ impl Engine {
     /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
     async fn roll_up(&self, month: MonthPlan, partitions: usize) -> Result<Record> {
         let (engine, plan) = (self.clone(), month.clone());
-        let task = SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await });
+        let task =
+            SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await }.in_current_span());
         // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
         task.join().await.map_err(|_| {
             Error::Input(format!("{}: the reader gave up on damaged data in one of {}", month.month, month.files(self)))

@@ -18,6 +18,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tracing::Instrument;
 
 use crate::asked;
 use crate::config::Config;
@@ -131,7 +132,7 @@ pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
 /// Those of the query.
 pub(crate) async fn apart<T: Send + 'static>(query: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     // Damaged pages make the Parquet reader panic in places; the run ends in order.
-    SpawnedTask::spawn(query).join().await.map_err(|stopped| {
+    SpawnedTask::spawn(query.in_current_span()).join().await.map_err(|stopped| {
         Error::Input(format!("a query gave up ({}): a file of the lake or of the facts may be damaged", said(stopped)))
     })?
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use engine::schedule::Work;
 use engine::{Error, Function, Metric, Month, Result};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// How often a period is tried that another writer publishes meanwhile.
 const TRIES: usize = 3;
@@ -64,28 +67,35 @@ pub struct Publication {
 pub async fn handle(request: Request, function: &Function) -> Result<Response> {
     let work = function.open().await?.work(&request.plan).await?;
     let mut periods = Vec::new();
-    for period in work.periods {
-        let mut tries = 1;
-        if !function.open().await?.is_due(period, work.now).await? {
-            tracing::info!(%period, "files of the period were written again, and hold what they held");
-            continue;
-        }
-        let outcome = loop {
-            match function.open().await?.run(Some(period), work.now, &|_| {}).await {
-                Err(Error::Conflict(_)) if tries < TRIES => tries += 1,
-                outcome => break outcome,
-            }
-        };
-        // Somebody closed it since the plan was made: that is no failure of the others.
-        if let Err(Error::Closed { .. }) = outcome {
-            tracing::warn!(%period, "the period was closed meanwhile and stays as it is");
-            continue;
-        }
-        let outcome = outcome?;
-        let engine::Pointer { seq, run_id, .. } = outcome.pointer;
-        tracing::info!(%period, seq, run_id, published = outcome.published, "period is published");
-        periods.push(Publication { period, seq, run_id, published: outcome.published, statuses: outcome.statuses });
+    for period in &work.periods {
+        // The run says which it is as soon as it knows.
+        let span = tracing::info_span!("period", plan = request.plan, %period, run_id = Empty);
+        periods.extend(publish(*period, &work, function).instrument(span).await?);
     }
     function.open().await?.mark_stale(&work.keep, work.now).await?;
     Ok(Response { periods })
+}
+
+/// Publishes a period, unless it has nothing new to say or was closed meanwhile.
+async fn publish(period: Month, work: &Work, function: &Function) -> Result<Option<Publication>> {
+    let mut tries = 1;
+    if !function.open().await?.is_due(period, work.now).await? {
+        tracing::info!("files of the period were written again, and hold what they held");
+        return Ok(None);
+    }
+    let outcome = loop {
+        match function.open().await?.run(Some(period), work.now, &|_| {}).await {
+            Err(Error::Conflict(_)) if tries < TRIES => tries += 1,
+            outcome => break outcome,
+        }
+    };
+    // Somebody closed it since the plan was made: that is no failure of the others.
+    if let Err(Error::Closed { .. }) = outcome {
+        tracing::warn!("the period was closed meanwhile and stays as it is");
+        return Ok(None);
+    }
+    let outcome = outcome?;
+    let engine::Pointer { seq, run_id, .. } = outcome.pointer;
+    tracing::info!(seq, published = outcome.published, "period is published");
+    Ok(Some(Publication { period, seq, run_id, published: outcome.published, statuses: outcome.statuses }))
 }
