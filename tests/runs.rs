@@ -322,6 +322,36 @@ async fn what_was_changed_or_lost_after_publication_is_found() {
 }
 
 #[tokio::test]
+async fn what_a_newer_version_published_in_another_form_names_both_versions() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    let config = engine::Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
+    let rewrite = async |file: &str, changes: &[(&str, &str)]| {
+        let key = format!("out/publications/2024-12/1/{file}");
+        let text = String::from_utf8(lake.get(&key).await.unwrap().to_vec()).unwrap();
+        let text = changes.iter().fold(text, |text, (from, to)| text.replace(from, to));
+        lake.put(&key, text).await;
+    };
+    let refused = async || {
+        let error = engine::summary(&config, &lake.stores, None).await.unwrap_err();
+        assert_eq!(error.kind(), "Input");
+        error.to_string()
+    };
+    let version = format!("\"version\": \"{}\"", engine::VERSION);
+    let newer = (version.as_str(), "\"version\": \"99.1.0\"");
+    rewrite("summary.json", &[newer, ("\"schema\": 1", "\"schema\": 2")]).await;
+    let said = refused().await;
+    assert!(said.contains("version 99.1.0") && said.contains(engine::VERSION), "{said}");
+    rewrite("publication.json", &[newer]).await;
+    lake.put("out/published/2024-12.json", "{\"seq\": 1, \"runs\": []}").await;
+    let said = refused().await;
+    assert!(said.contains("version 99.1.0") && !said.contains("damaged"), "{said}");
+    lake.put("out/published/2024-12.json", "{\"seq\": ").await;
+    let said = refused().await;
+    assert!(said.contains("damaged") && said.contains("publications/2024-12/"), "{said}");
+}
+
+#[tokio::test]
 async fn publications_are_listed_and_the_visible_one_is_pulled_as_it_was_written() {
     let lake = Lake::seven_months().await;
     lake.run().await.unwrap();

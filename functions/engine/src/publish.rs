@@ -138,8 +138,20 @@ pub(crate) async fn publications(output: &Location, period: &str) -> Result<Vec<
 
 /// An object of ours that is JSON, and was published.
 async fn parsed<T: DeserializeOwned>(location: &Location) -> Result<T> {
-    let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from a backup"));
-    serde_json::from_slice(&original(location).await?).map_err(damaged)
+    let bytes = original(location).await?;
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(location, &error, &bytes, "restore it from a backup"))
+}
+
+/// Why JSON of ours cannot be read: another version wrote it, as `written` with it says, or it is damaged.
+pub(crate) fn unreadable(location: &Location, error: &serde_json::Error, written: &[u8], way_out: &str) -> Error {
+    let written: Value = serde_json::from_slice(written).unwrap_or_default();
+    Error::Input(match written["version"].as_str().filter(|version| *version != VERSION) {
+        Some(version) => format!(
+            "{location} was published by version {version}, and this is version {VERSION}, which cannot read it ({error}); \
+             use version {version} or a newer one"
+        ),
+        None => format!("{location} is damaged ({error}); {way_out}"),
+    })
 }
 
 fn pointer_of(output: &Location, period: &str) -> Location {
@@ -150,12 +162,16 @@ fn pointer_of(output: &Location, period: &str) -> Location {
 pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<Published>> {
     let location = pointer_of(output, period);
     let Some((bytes, e_tag)) = location.get().await? else { return Ok(None) };
-    let damaged = |error| {
-        Error::Input(format!(
-            "{location} is damaged ({error}); restore it from the newest folder below publications/{period}/"
-        ))
+    let error = match serde_json::from_slice(&bytes) {
+        Ok(pointer) => return Ok(Some(Published { pointer, e_tag })),
+        Err(error) => error,
     };
-    Ok(Some(Published { pointer: serde_json::from_slice(&bytes).map_err(damaged)?, e_tag }))
+    // A pointer names no version; what was written down of the publication does.
+    let pointer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let place = output.join(&format!("publications/{period}/{}", pointer["seq"])).join(PUBLICATION);
+    let written = place.get().await?.map(|(bytes, _)| bytes).unwrap_or_default();
+    let way_out = format!("restore it from the newest folder below publications/{period}/");
+    Err(unreadable(&location, &error, &written, &way_out))
 }
 
 /// The lineage of a run: what was read, with which models and settings, and what became of it.

@@ -5,26 +5,45 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use url::Url;
 
+use crate::VERSION;
 use crate::error::{Error, Result};
 use crate::housekeeping::Rewritten;
 use crate::publish::{
     Pointer, Publication, RESTATEMENTS, SUMMARY, copies, is_of_a_newer_period, manifest, original, publication,
-    published, table,
+    published, table, unreadable,
 };
 use crate::restatement;
 use crate::rollup::{FactTable, content};
 use crate::store::Location;
+use crate::summary::SCHEMA;
 
 /// What names customers of a run's own files: it stays where it is.
 const REJECTED: &str = "rejected.parquet";
+
+/// What `summary.json` says of itself.
+#[derive(Deserialize)]
+struct Shape {
+    schema: u32,
+    version: String,
+}
 
 /// What is published of a period: its pointer, and its summary as JSON text.
 pub(crate) async fn summary(output: &Location, period: &str) -> Result<(Pointer, String)> {
     let pointer = visible(output, period).await?;
     let summary = output.join(&pointer.publication(period)).join(SUMMARY);
-    let text = String::from_utf8(original(&summary).await?.to_vec());
+    let bytes = original(&summary).await?;
+    let Shape { schema, version } = serde_json::from_slice(&bytes)
+        .map_err(|error| unreadable(&summary, &error, &bytes, "restore it from a backup"))?;
+    if schema > SCHEMA {
+        return Err(Error::Input(format!(
+            "{summary} was published by version {version}, and this is version {VERSION}, which knows its shape up to number \
+             {SCHEMA} of {schema}; use version {version} or a newer one, or `cxroi pull` for the files as they are"
+        )));
+    }
+    let text = String::from_utf8(bytes.to_vec());
     Ok((pointer, text.map_err(|_| Error::Input(format!("{summary} is damaged: it is not UTF-8")))?))
 }
 
