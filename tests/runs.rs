@@ -286,9 +286,29 @@ async fn damaged_pages_name_the_file_and_end_the_run_in_order() {
         match lake.run().await {
             // A flipped bit in a value that no check covers is data.
             Ok(_) => {}
-            Err(error) => assert!(error.to_string().contains(key), "{at}: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains(key), "{at}: {error}");
+                assert_eq!(error.kind(), "Input", "{at}: {error}");
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn damaged_facts_are_named_with_what_to_delete() {
+    let lake = Lake::seven_months().await;
+    lake.run().await.unwrap();
+    let key = lake.keys(FACTS).await.remove(0);
+    let mut bytes = lake.get(&key).await.unwrap().to_vec();
+    let length = bytes.len();
+    bytes[4..length / 3].fill(0xa5);
+    lake.put(&key, bytes).await;
+    // Everything is measured again, from the facts that are there.
+    lake.customers("customers/all.parquet", &[("ann", "work"), ("bob", "work")]).await;
+    let engine = lake.open(CONFIG).await.unwrap().refreshing_dimensions();
+    let error = engine.run(None, instant(NOW), &|_| {}).await.unwrap_err();
+    assert_eq!(error.kind(), "Input", "{error}");
+    assert!(error.to_string().contains(&key) && error.to_string().contains("facts/records"), "{error}");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn reader_left(error: &anyhow::Error) -> bool {
 /// 1 failed, 2 bad input or configuration, 3 data not ready.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::Config { .. } | Error::Input(_) | Error::Closed { .. }) => 2,
+        Some(Error::Config { .. } | Error::Input(_) | Error::Damaged { .. } | Error::Closed { .. }) => 2,
         Some(Error::NotReady(_)) => 3,
         _ => 1,
     })
@@ -341,7 +341,7 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
         }
     }
     for (name, claim, rows) in engine.checks(&analyst).await? {
-        let batches = rows.limit(0, Some(SHOWN + 1))?.collect().await?;
+        let batches = engine.found(&name, rows, SHOWN + 1).await?;
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         show::say(&format!("{:<10} {name}: {claim}\n", if count == 0 { "ok" } else { "found" }))?;
         if count > 0 {

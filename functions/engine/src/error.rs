@@ -1,6 +1,8 @@
 //! What can go wrong, grouped by what a caller can do about it.
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use parquet::errors::ParquetError;
 
 /// Every failure of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,14 @@ pub enum Error {
     /// The lake, a staging file or a setting for this run cannot be used as it is.
     #[error("{0}")]
     Input(String),
+    /// The rows of a file could not be decoded, and nobody knows of which: where somebody does, it is [`Error::Input`].
+    #[error("{context}: {cause}; a file that was read may be damaged: write it again, or move it out of the folder")]
+    Damaged {
+        /// The files, the model or the source.
+        context: String,
+        /// What the reader says.
+        cause: String,
+    },
     /// The period is not closed yet: a feed is late, or the month is not over.
     #[error("{0}")]
     NotReady(String),
@@ -65,11 +75,11 @@ impl Error {
     pub const KINDS: [&'static str; 10] =
         ["Configuration", "Input", "NotReady", "Audit", "Conflict", "Closed", "Changed", "Deadline", "Store", "Query"];
 
-    /// A word for each variant, that a state machine can tell errors apart by.
+    /// A word that a state machine can tell errors apart by.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Config { .. } => "Configuration",
-            Self::Input(_) => "Input",
+            Self::Input(_) | Self::Damaged { .. } => "Input",
             Self::NotReady(_) => "NotReady",
             Self::Audit(_) => "Audit",
             Self::Conflict(_) => "Conflict",
@@ -111,6 +121,7 @@ impl<T> Context<T> for Result<T, DataFusionError> {
         self.map_err(|cause| match of_store(&cause) {
             Some(object_store::Error::Precondition { path, .. }) => Error::Changed(path.clone()),
             Some(error) => Error::Store { context: what(), cause: error.to_string() },
+            None if is_damage(&cause) => Error::Damaged { context: what(), cause: cause.strip_backtrace() },
             None => Error::Query { context: what(), cause: Box::new(cause) },
         })
     }
@@ -122,9 +133,19 @@ pub(crate) fn of_store(error: &DataFusionError) -> Option<&object_store::Error> 
     causes.into_iter().find_map(|cause| cause.downcast_ref())
 }
 
-impl<T> Context<T> for Result<T, parquet::errors::ParquetError> {
+/// Whether the rows of a file could not be decoded.
+pub(crate) fn is_damage(error: &DataFusionError) -> bool {
+    let of_arrow = |error: &ArrowError| {
+        matches!(error, ArrowError::ParquetError(_) | ArrowError::CsvError(_) | ArrowError::JsonError(_))
+    };
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.any(|cause| cause.is::<ParquetError>() || cause.downcast_ref().is_some_and(of_arrow))
+}
+
+/// Of what we encode: what is decoded says itself what it is damaged by.
+impl<T> Context<T> for Result<T, ParquetError> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(DataFusionError::from).context(what)
+        self.map_err(|cause| Error::Query { context: what(), cause: Box::new(cause.into()) })
     }
 }
 

@@ -174,7 +174,8 @@ async fn of(
     let earliest = DateTime::from_timestamp(-62_135_596_800, 0).unwrap_or_default();
     let bounds = vec![("now", instant(now)), ("earliest", instant(earliest))];
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(bounds));
-    let ends = Rows::collect(ends.context(context)?).await.context(context)?;
+    let ends = Rows::collect(ends.context(context)?).await.context(context);
+    let ends = engine.naming(ends, |raw, _| reads.contains(raw)).await?;
     let (Some(first), Some(last)) = (ends.instant("first", 0)?, ends.instant("last", 0)?) else {
         return Err(Error::Input(format!(
             "{} has no row with a readable {time} that is not in the future",
@@ -254,7 +255,7 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     }
     let session = engine.session(engine.cores);
     let wanted = |_: &str, object: &InputObject| feed.column.is_none() || unclear.contains(&object.meta.location);
-    engine.view(None).register(&session, wanted).await?;
+    engine.view(None).register(&session, &wanted).await?;
     let time = contract::source(source).and_then(|source| source.time).expect("feeds have a time");
     let sql = format!(
         "select count(*) filter (where {time} is null) as undated, count(*) filter (where {time} < $start) as before, \
@@ -265,7 +266,8 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
     let rows = session::read_only(&session, &sql).await.and_then(|rows| {
         rows.with_param_values(vec![("start", instant(start)), ("end", instant(end)), ("now", instant(now))])
     });
-    let rows = Rows::collect(rows.context(context)?).await.context(context)?;
+    let rows = Rows::collect(rows.context(context)?).await.context(context);
+    let rows = engine.naming(rows, |raw, object| feed.reads.contains(raw) && wanted(raw, object)).await?;
     counts.undated += rows.count("undated", 0)?;
     counts.before += rows.count("before", 0)?;
     counts.after += rows.count("after", 0)?;

@@ -8,16 +8,19 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -25,7 +28,7 @@ use url::Url;
 
 use crate::config::resolve;
 use crate::contract;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, is_damage, of_store};
 use crate::object::{Format, InputObject};
 use crate::pinned::Pinned;
 use crate::store::{Location, Stores, heads};
@@ -153,6 +156,24 @@ impl RawSource {
                 .build(),
             files: objects.into_iter().map(file).collect(),
             sorted_by: Vec::new(),
+        }
+    }
+
+    /// What keeps the rows of an object from being decoded, if anything does.
+    pub(crate) async fn damage(&self, session: &SessionContext, object: &InputObject) -> Option<String> {
+        let rows = session.read_table(Arc::new(self.table([object])));
+        let read = async move {
+            let mut rows = rows?.execute_stream().await?;
+            while let Some(batch) = rows.next().await {
+                batch?;
+            }
+            Ok::<_, DataFusionError>(())
+        };
+        match SpawnedTask::spawn(read).join().await {
+            Ok(Err(error)) if is_damage(&error) && of_store(&error).is_none() => Some(error.strip_backtrace()),
+            Ok(_) => None,
+            // Damaged pages make the Parquet reader panic in places.
+            Err(_) => Some("the reader gave up".to_owned()),
         }
     }
 

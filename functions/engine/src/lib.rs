@@ -80,6 +80,7 @@ use crate::error::Context as _;
 use crate::housekeeping::Rewritten;
 use crate::lake::{Lake, ObjectTable};
 use crate::models::Models;
+use crate::object::InputObject;
 use crate::plan::MonthPlan;
 use crate::publish::{Manifest, Replaced};
 use crate::report::Ledger;
@@ -288,8 +289,11 @@ impl Engine {
         progress(Progress::Measuring);
         let Prepared { basis, ledgers, rejected, run_id } = prepared;
         let reported = report::reported(&plan, &basis.facts);
-        let session = report::session(self, &reported, &basis, &run_id).await?;
-        let rows = report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await?;
+        let rows = async {
+            let session = report::session(self, &reported, &basis, &run_id).await?;
+            report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await
+        };
+        let rows = report::naming(self, &basis, rows.await).await?;
         let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers, now };
         match run.publish(replaced.as_ref(), &rows, &rejected).await {
             Ok(pointer) => {
@@ -358,15 +362,42 @@ impl Engine {
         Ok(Basis::new(self, plan, facts, look_ahead, snapshots))
     }
 
+    /// The same; where a file is damaged, an error that names it, if it is among those that were read.
+    pub(crate) async fn naming<T>(&self, done: Result<T>, read: impl Fn(&str, &InputObject) -> bool) -> Result<T> {
+        let (context, cause) = match done {
+            Err(Error::Damaged { context, cause }) => (context, cause),
+            done => return done,
+        };
+        let session = self.session(1);
+        for (base, store) in &self.lake.stores {
+            session.register_object_store(base, Arc::clone(store));
+        }
+        let mut objects = Vec::new();
+        for (name, raw) in &self.lake.sources {
+            objects.extend(raw.objects.iter().filter(|object| read(name, object)).map(|object| (raw, object)));
+        }
+        for (raw, object) in objects {
+            if let Some(damage) = raw.damage(&session, object).await {
+                let file = raw.location.name_of(&object.meta.location);
+                return Err(Error::Input(format!(
+                    "{file} cannot be read: {damage}; write it again, or move it out of the folder"
+                )));
+            }
+        }
+        Err(Error::Damaged { context, cause })
+    }
+
     /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
     async fn roll_up(&self, month: MonthPlan, partitions: usize) -> Result<Record> {
         let (engine, plan) = (self.clone(), month.clone());
         let task =
             SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await }.in_current_span());
         // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
-        task.join().await.map_err(|_| {
-            Error::Input(format!("{}: the reader gave up on damaged data in one of {}", month.month, month.files(self)))
-        })?
+        let done = task.join().await.unwrap_or_else(|_| {
+            let context = format!("{}, made from {}", month.month, month.files(self));
+            Err(Error::Damaged { context, cause: "the reader gave up".to_owned() })
+        });
+        self.naming(done, |raw, object| month.reads(self, raw, object)).await
     }
 
     /// What is known of the days after the reported month.
@@ -486,6 +517,17 @@ impl Engine {
             checks.push((model.name.clone(), model.description(), planned));
         }
         Ok(checks)
+    }
+
+    /// The first rows of a check's query.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming a damaged file; [`Error::Query`] for a check that does not run.
+    pub async fn found(&self, name: &str, query: DataFrame, limit: usize) -> Result<Vec<RecordBatch>> {
+        let context = format!("cannot check {name}");
+        let first = query.limit(0, Some(limit)).context(|| context.clone())?;
+        let rows = session::apart(async move { first.collect().await.context(|| context) }).await;
+        self.naming(rows, |_, _| true).await
     }
 }
 

@@ -287,9 +287,10 @@ pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()
     let check = engine.models.get("checks/one_currency")?;
     let context = || format!("sql/{}.sql ({})", check.name, check.origin);
     let unsettled = engine.session(engine.cores);
-    view.register(&unsettled, wanted).await?;
+    view.register(&unsettled, &wanted).await?;
     let foreign = session::plan_model(&unsettled, check, &session::parameters(&engine.config, None)).await?;
-    if Rows::collect(foreign).await.context(context)?.len() == 0 {
+    let foreign = engine.naming(Rows::collect(foreign).await.context(context), &wanted).await?;
+    if foreign.len() == 0 {
         return Ok(());
     }
     let sql = "select currency, count(*) as lines from staging.sales where currency is not null group by currency order by currency";

@@ -107,7 +107,8 @@ impl Replaced {
 
 /// The rows of a table that was published.
 pub(crate) async fn table(location: &Location) -> Result<RecordBatch> {
-    read(original(location).await?).context(|| format!("cannot read {location}"))
+    let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from a backup"));
+    read(original(location).await?).map_err(damaged)
 }
 
 /// A publication's own files, by name.

@@ -23,7 +23,7 @@ use crate::lake::{ObjectTable, readable};
 use crate::models::Model;
 use crate::plan::Plan;
 use crate::restatement::Basis;
-use crate::rollup::{Counts, FactTable, Facts, Record};
+use crate::rollup::{Counts, FactTable, Facts, Record, content};
 use crate::rows::{Money, Rows};
 use crate::session::{Parameters, Reported};
 use crate::snapshot::Snapshot;
@@ -287,19 +287,36 @@ async fn register_objects<'a>(
     for (table, head) in tables.iter().zip(heads(engine.output.store(), paths).await) {
         match head {
             Ok(head) if head.size == table.bytes => objects.push(head),
-            _ => {
-                return Err(Error::Input(format!(
-                    "{} is missing or damaged; delete the records below {}/facts/records to make all facts again",
-                    engine.output.join(&table.key),
-                    engine.output
-                )));
-            }
+            _ => return Err(missing(engine, table)),
         }
     }
     let schema = written_schema(engine, &objects[0]).await?;
     let table = ObjectTable::of(engine.output.base(), schema, objects).sorted_by(sorted_by);
     session.register_object_store(&engine.output.base(), Arc::clone(engine.output.store()));
     session::register(session, layer, name, Arc::new(table))
+}
+
+fn missing(engine: &Engine, table: &FactTable) -> Error {
+    Error::Input(format!(
+        "{} is missing or damaged; delete the records below {}/facts/records to make all facts again",
+        engine.output.join(&table.key),
+        engine.output
+    ))
+}
+
+/// The same; where a table that we wrote is damaged, an error that names it.
+pub(crate) async fn naming<T>(engine: &Engine, basis: &Basis, done: Result<T>) -> Result<T> {
+    let (context, cause) = match done {
+        Err(Error::Damaged { context, cause }) => (context, cause),
+        done => return done,
+    };
+    for table in basis.tables() {
+        let found = engine.output.join(&table.key).get().await?.map(|(bytes, _)| content(&bytes));
+        if found.as_ref() != Some(&table.content) {
+            return Err(missing(engine, table));
+        }
+    }
+    Err(Error::Damaged { context, cause })
 }
 
 /// The schema of a file that we wrote.

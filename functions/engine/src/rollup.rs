@@ -133,12 +133,12 @@ impl Record {
 /// Makes the facts of one month, with this many threads.
 ///
 /// # Errors
-/// Those of [`facts_of`]; a failed query names the files that it read, since a damaged page does not.
+/// Those of [`facts_of`]; a failed query names the files that it read.
 pub(crate) async fn roll_up(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Result<Record> {
+    let made_from = |context: String| format!("{}, made from {}: {context}", plan.month, plan.files(engine));
     facts_of(engine, plan, partitions).await.map_err(|error| match error {
-        Error::Query { context, cause } => {
-            Error::Query { context: format!("{}, made from {}: {context}", plan.month, plan.files(engine)), cause }
-        }
+        Error::Query { context, cause } => Error::Query { context: made_from(context), cause },
+        Error::Damaged { context, cause } => Error::Damaged { context: made_from(context), cause },
         error => error,
     })
 }

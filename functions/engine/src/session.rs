@@ -132,9 +132,10 @@ pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
 /// Those of the query.
 pub(crate) async fn apart<T: Send + 'static>(query: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     // Damaged pages make the Parquet reader panic in places; the run ends in order.
-    SpawnedTask::spawn(query.in_current_span()).join().await.map_err(|stopped| {
-        Error::Input(format!("a query gave up ({}): a file of the lake or of the facts may be damaged", said(stopped)))
-    })?
+    SpawnedTask::spawn(query.in_current_span())
+        .join()
+        .await
+        .map_err(|stopped| Error::Damaged { context: "a query gave up".to_owned(), cause: said(stopped) })?
 }
 
 /// What a task said when it panicked.

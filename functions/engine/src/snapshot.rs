@@ -36,7 +36,10 @@ pub(crate) async fn take(engine: &Engine, period: Month) -> Result<Snapshots> {
     let mut snapshots = BTreeMap::new();
     for source in SOURCES.iter().filter(|source| source.is_dimension() && engine.config.lake.contains_key(source.name))
     {
-        snapshots.insert(source.name, of(engine, source, period).await?);
+        let staging = engine.models.get(&format!("staging/{}", source.name))?.references()?;
+        let taken = of(engine, source, period).await;
+        let taken = engine.naming(taken, |raw, _| staging.iter().any(|table| table.table() == raw)).await?;
+        snapshots.insert(source.name, taken);
     }
     Ok(snapshots)
 }
