@@ -168,6 +168,26 @@ async fn every_metric_has_a_value_or_a_status_however_little_there_is() {
 }
 
 #[tokio::test]
+async fn an_amount_with_more_digits_than_its_type_is_damage() {
+    for column in ["amount", "margin"] {
+        let lake = Lake::seven_months().await;
+        let key = "sales/month=2024-12/damaged.parquet";
+        let mut columns = sales(&[(Some("ann"), "damaged", "2024-12-05T10:00:00Z", 100)]);
+        columns.retain(|(name, _)| *name != column);
+        let many: ArrayRef = cents(std::iter::once(Some(1_000_000_000_000_000_000)));
+        columns.push((column, many));
+        lake.put_columns(key, columns).await;
+        let error = lake.run().await.unwrap_err();
+        assert_eq!(error.kind(), "Input", "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains(key) && said.contains(&format!("`{column}`")) && said.contains("DECIMAL(18, 2)"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn columns_that_only_folders_name_are_read_from_them() {
     let lake = Lake::seven_months().await;
     for currency in ["EUR", "USD"] {

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Case, Expr, cast, lit, try_cast, when};
+use datafusion::logical_expr::{Case, ColumnarValue, Expr, Volatility, cast, create_udf, lit, try_cast, when};
 use datafusion::prelude::{concat, date_part, floor, nullif, regexp_like};
+use parquet::errors::ParquetError;
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result, suggestion};
@@ -302,7 +304,7 @@ pub(crate) fn audited(
         };
         let raw = Expr::Column(ColumnName::from_name(column.name));
         let found = field.data_type().clone();
-        let value = match value(raw.clone(), &found, column, config) {
+        let value = match value(checked(raw.clone(), &found, column.name), &found, column, config) {
             Ok(value) => value,
             Err(problem) => {
                 problems.push(format!("column `{}` is {found}: {problem}", column.name));
@@ -413,6 +415,32 @@ fn is_text(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+/// The value; of a decimal, one with the digits of its type. A damaged page can hold more, and a cast to a wider type does not
+/// look.
+fn checked(raw: Expr, found: &DataType, name: &'static str) -> Expr {
+    if !matches!(found, DataType::Decimal128(..)) {
+        return raw;
+    }
+    let check = move |values: &[ColumnarValue]| -> datafusion::error::Result<ColumnarValue> {
+        within_precision(name, &values[0].to_array(1)?)?;
+        Ok(values[0].clone())
+    };
+    let (input, output) = (vec![found.clone()], found.clone());
+    create_udf("checked", input, output, Volatility::Immutable, Arc::new(check)).call(vec![raw])
+}
+
+/// Whether the decimals of a column have the digits of their type; other columns do.
+///
+/// # Errors
+/// That of a file which cannot be decoded, with the column's name.
+pub(crate) fn within_precision(name: &str, column: &ArrayRef) -> datafusion::error::Result<()> {
+    let DataType::Decimal128(precision, scale) = *column.data_type() else { return Ok(()) };
+    column.as_primitive::<Decimal128Type>().validate_decimal_precision(precision).map_err(|_| {
+        let problem = format!("column `{name}` has a number with more digits than DECIMAL({precision}, {scale}) has");
+        ParquetError::General(problem).into()
+    })
+}
+
 /// The contract value of a raw value; null where it cannot be read. Scores stay floating-point for the scale check.
 fn value(raw: Expr, found: &DataType, column: &Column, config: &Config) -> Result<Expr, &'static str> {
     let target = column.kind.data_type();
@@ -492,4 +520,25 @@ fn read_month(raw: Expr, found: &DataType) -> Result<Expr, &'static str> {
         return Err("a month must be text as 2024-12, or a date");
     };
     Ok(month_of(day))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Decimal128Array;
+
+    use super::*;
+
+    #[test]
+    fn a_decimal_has_the_digits_of_its_type() {
+        let within = |value: i128| {
+            let column = Decimal128Array::from(vec![Some(value), None]).with_precision_and_scale(4, 2).unwrap();
+            within_precision("amount", &(Arc::new(column) as ArrayRef)).map_err(|error| error.strip_backtrace())
+        };
+        assert_eq!(within(9_999), Ok(()));
+        assert_eq!(within(-9_999), Ok(()));
+        for value in [10_000, -10_000, i128::MAX] {
+            let said = within(value).unwrap_err();
+            assert!(said.contains("`amount`") && said.contains("DECIMAL(4, 2)"), "{said}");
+        }
+    }
 }

@@ -165,7 +165,10 @@ impl RawSource {
         let read = async move {
             let mut rows = rows?.execute_stream().await?;
             while let Some(batch) = rows.next().await {
-                batch?;
+                let batch = batch?;
+                for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                    contract::within_precision(field.name(), column)?;
+                }
             }
             Ok::<_, DataFusionError>(())
         };
