@@ -43,6 +43,15 @@ async fn a_bad_configuration_lists_every_problem() {
 }
 
 #[tokio::test]
+async fn a_table_of_thousands_of_columns_is_refused_before_it_is_planned() {
+    let lake = Lake::default();
+    let names: Vec<String> = (0..=5_000).map(|column| format!("c{column}")).collect();
+    lake.put("sales/wide.csv", names.join(",")).await;
+    let message = refused(&lake, "currency = 'EUR'\nlake.sales = 'sales/'\noutput.url = 'out/'").await;
+    says(&message, &["sales: there are more than 5000 columns", "sales/wide.csv"]);
+}
+
+#[tokio::test]
 async fn a_missing_column_is_named_with_the_columns_that_there_are() {
     let lake = Lake::seven_months().await;
     let mut columns = sales(&[(Some("ann"), "1", "2024-12-30T10:00:00Z", 100)]);

@@ -1,5 +1,6 @@
 //! One object of the lake: its format, what its head says, and what of its rows is known without reading them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -161,9 +162,9 @@ impl InputObject {
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         let header = arrow::csv::reader::Format::default().with_header(true).with_delimiter(delimiter);
         let (schema, _) = header.infer_schema(line, Some(0))?;
-        let mut fields: Vec<Field> = Vec::new();
+        let (mut fields, mut names) = (Vec::new(), HashSet::new());
         for field in schema.fields() {
-            if fields.iter().any(|known| known.name() == field.name()) {
+            if !names.insert(field.name()) {
                 return Err(DataFusionError::Execution(format!("two columns are called `{}`", field.name())));
             }
             fields.push(Field::new(field.name(), DataType::Utf8View, true));
