@@ -408,7 +408,7 @@ mod tests {
     fn an_outcome_that_does_not_vary_has_no_slope() {
         // The same for all, the same within each level, what earlier spend says exactly, and what the score does.
         let outcomes: [fn(i64, f64, f64) -> f64; 4] =
-            [|_, _, _| 0.1, |a, _, _| 0.1 + a as f64 / 3.0, |_, z, _| 0.1 + z / 7.0, |_, _, x| 0.1 + x / 1e5];
+            [|_, _, _| 0.1, |a, _, _| 0.1 + a as f64 / 3.0, |_, z, _| 0.1 + z / 7.0, |_, _, x| 0.1 + x / 1e3];
         for (at, outcome) in outcomes.into_iter().enumerate() {
             let y = move |row: usize| outcome(ROWS[row].0, ROWS[row].2, ROWS[row].3);
             let numbers = |(row, data): (usize, &(i64, i64, f64, f64, usize, f64, f64))| {
@@ -426,7 +426,7 @@ mod tests {
             for slope in slopes {
                 // The last is a line without an error, which has a slope.
                 match at {
-                    3 => close(slope.unwrap().value * 1e5, 1.0),
+                    3 => close(slope.unwrap().value * 1e3, 1.0),
                     _ => assert_eq!(slope, Err(Undefined::NoSpread)),
                 }
             }
