@@ -1,7 +1,9 @@
 //! The three functions, called as the state machine calls them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use engine::{Config, Error, Function};
 use tests::{CONFIG, Lake};
 
@@ -9,7 +11,12 @@ const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parque
 
 /// Plan, a rollup for each month, report: the months rolled up, and the periods with number and whether they are new.
 async fn fire(lake: &Lake, time: &str) -> engine::Result<(Vec<String>, Vec<(String, u64, bool)>)> {
-    let function = function(lake).await;
+    fire_with(lake, CONFIG, time).await
+}
+
+async fn fire_with(lake: &Lake, config: &str, time: &str) -> engine::Result<(Vec<String>, Vec<(String, u64, bool)>)> {
+    lake.put("cxroi.toml", config.to_owned()).await;
+    let function = Function::new(lake.url.join("cxroi.toml").unwrap(), lake.stores.clone(), Some(4 << 30)).unwrap();
     let planned = plan::handle(plan::Request { time: Some(time.to_owned()) }, &function).await?;
     let Some(plan) = planned.plan else { return Ok((Vec::new(), Vec::new())) };
     let mut months = Vec::new();
@@ -98,6 +105,85 @@ async fn months_that_no_event_came_for_are_caught_up() {
     let (months, periods) = fire(&lake, "2025-04-03T06:00:00Z").await.unwrap();
     assert_eq!(months, ["2025-01", "2025-02", "2025-03"]);
     assert_eq!(periods, [published("2025-01", 1), published("2025-02", 1), published("2025-03", 1)]);
+}
+
+/// Some events are lost, some come twice at once, some after a later one; most are around midnight of a month's end, on both sides of
+/// the change of clocks, while files come before or after. `CXROI_SCHEDULE_MONTHS=36` is three years.
+#[tokio::test]
+async fn every_closed_month_is_published_once_whatever_becomes_of_the_events() {
+    let months = std::env::var("CXROI_SCHEDULE_MONTHS").map_or(8, |months| months.parse().expect("a number of months"));
+    // Days after a month that come in later restate it otherwise.
+    let config = format!("{CONFIG}run.restate_months = 0\n");
+    let mut random = fastrand::Rng::with_seed(36);
+    let lake = Lake::default();
+    lake.customers("customers/all.parquet", &[("ann", "home"), ("cas", "work")]).await;
+    let mut published = BTreeMap::<String, u64>::new();
+    let mut closed = BTreeSet::new();
+    for (year, month) in (0..months).map(|at: i32| (2022 + (8 + at) / 12, ((8 + at) % 12 + 1).cast_unsigned())) {
+        let next = if month == 12 {
+            NaiveDate::from_ymd_opt(year + 1, 1, 1)
+        } else {
+            NaiveDate::from_ymd_opt(year, month + 1, 1)
+        };
+        let next = next.unwrap().and_time(NaiveTime::MIN).and_utc();
+        // Rome is two hours ahead at the ends of March to September, and one at the others.
+        let midnight = next - TimeDelta::hours(if (3..=9).contains(&month) { 2 } else { 1 });
+        let arrives = midnight + TimeDelta::hours(*random.choice(&[-30, -1, 20, 60]).unwrap());
+        let mut events = vec![midnight - TimeDelta::minutes(30), midnight + TimeDelta::minutes(30)];
+        events.extend((1..=3).map(|day| midnight + TimeDelta::hours(24 * day)));
+        events.retain(|_| random.f64() > 0.3);
+        if random.bool() && events.len() > 1 {
+            let late = random.usize(1..events.len());
+            events.swap(late - 1, late);
+        }
+        let mut has_arrived = false;
+        for (at, time) in events.iter().enumerate() {
+            // What comes late is looked at with the files of its time of coming.
+            let now = events[..=at].iter().max().unwrap();
+            if !has_arrived && *now >= arrives {
+                lake.month(year, month).await;
+                has_arrived = true;
+            }
+            if has_arrived && *time >= midnight {
+                closed.insert(format!("{year}-{month:02}"));
+            }
+            let text = time.to_rfc3339();
+            let done = match random.bool() {
+                true => vec![fire_with(&lake, &config, &text).await],
+                false => {
+                    <[_; 2]>::from(tokio::join!(fire_with(&lake, &config, &text), fire_with(&lake, &config, &text)))
+                        .into()
+                }
+            };
+            for done in done {
+                match done {
+                    Ok((_, periods)) => {
+                        for (period, seq, is_new) in periods {
+                            assert_eq!(seq, 1, "{period} at {text}");
+                            *published.entry(period).or_default() += u64::from(is_new);
+                        }
+                    }
+                    // An event of before the month's end finds that it was published meanwhile, or that nothing is there yet.
+                    Err(error) => assert!(closed.len() < 2 || *time < *now, "{text}: {error}"),
+                }
+            }
+            assert!(
+                published.keys().all(|period| closed.contains(period)),
+                "{published:?} at {text}, closed {closed:?}"
+            );
+        }
+        if !has_arrived {
+            lake.month(year, month).await;
+        }
+        closed.insert(format!("{year}-{month:02}"));
+    }
+    let end = "2030-01-03T06:00:00Z";
+    for (period, seq, is_new) in fire_with(&lake, &config, end).await.unwrap().1 {
+        assert_eq!(seq, 1, "{period}");
+        *published.entry(period).or_default() += u64::from(is_new);
+    }
+    assert_eq!(published.keys().collect::<Vec<_>>(), closed.iter().collect::<Vec<_>>());
+    assert!(published.values().all(|times| *times == 1), "{published:?}");
 }
 
 #[tokio::test]

@@ -361,8 +361,16 @@ async fn programmes_that_contradict_themselves_are_refused() {
             "a,c001,treated\n",
             "assignments: `a` is for all of a segment, channel or touchpoint",
         ),
-        (one, "a,c001,treated\na,c001,holdout\n", "repeat a initiative, customer_id with different content"),
-        ("a,2023-02-01,,1,,,,,,,\na,2023-03-01,,1,,,,,,,\n", "", "repeat a initiative with different content"),
+        (
+            one,
+            "a,c001,treated\na,c001,holdout\n",
+            "1 row repeats the initiative and customer_id of another with different content",
+        ),
+        (
+            "a,2023-02-01,,1,,,,,,,\na,2023-03-01,,1,,,,,,,\n",
+            "",
+            "1 row repeats the initiative of another with different content",
+        ),
     ] {
         programmes(&lake, initiatives, assignments).await;
         let error = refusal(&lake).await;

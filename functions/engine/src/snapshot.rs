@@ -94,10 +94,10 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
     // Of two customers with one id, one stays and the other is counted; a programme or a ledger has no second version.
     if name != "customers" && counts.conflicting > 0 {
         return Err(Error::Input(format!(
-            "{name}: {} {} a {} with different content; keep one of each",
+            "{name}: {} {} the {} of another with different content; keep one of each",
             counts.conflicting,
             plural(counts.conflicting, "row repeats", "rows repeat"),
-            source.identity.join(", ")
+            source.identity.join(" and ")
         )));
     }
     for (broken, problem) in contradictions(name) {
