@@ -291,9 +291,10 @@ impl Report<'_> {
         self.said(row, "The value of one point of NPS", |value| {
             let raw = raw.and_then(|row| Some(self.value(row, row.estimate.as_ref()?)));
             let raw = raw.map_or_else(String::new, |raw| format!("; without caps on large amounts {raw}"));
-            let (verb, unclear) = (verb(row.map_or("E", |row| row.grade)), unclear(row));
+            let grade = row.map_or("E", |row| row.grade);
+            let (verb, unclear) = (verb(grade), unclear(row));
             format!(
-                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{unclear}{raw}."
+                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{unclear}{raw}. Grade {grade}."
             )
         })
     }
@@ -304,9 +305,10 @@ impl Report<'_> {
             if row.is_some_and(|row| row.flags.contains(&"no_value_gap")) {
                 return "Detractors are worth no less than passives: no net value is at risk.".to_owned();
             }
-            let (verb, unclear) = (verb(row.map_or("E", |row| row.grade)), unclear(row));
+            let grade = row.map_or("E", |row| row.grade);
+            let (verb, unclear) = (verb(grade), unclear(row));
             format!(
-                "That customers are detractors and not passives {verb} {value} less net value in twelve months{unclear}."
+                "That customers are detractors and not passives {verb} {value} less net value in twelve months{unclear}. Grade {grade}."
             )
         })
     }
@@ -570,8 +572,8 @@ mod tests {
             "A customer's NPS answers change before revenue does, by 1 month: this is an order in time, not a cause.",
             "Being a detractor instead of a passive is associated with 5.00 EUR (95 % interval 4.00 EUR to 6.00 EUR) less revenue a month, being a promoter 3.00 EUR (95 % interval 2.00 EUR to 4.00 EUR) more; whether losses are twice the gains cannot be told.",
             "Promoters against detractors look the other way round once the mix of segments and earlier spend is the same: plain means mislead here.",
-            "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) more net value in twelve months over all active customers; without caps on large amounts 2,500.00 EUR (95 % interval 1,600.00 EUR to 3,400.00 EUR).",
-            "That customers are detractors and not passives is associated with 9,000.00 EUR (95 % interval 8,000.00 EUR to 10,000.00 EUR) less net value in twelve months.",
+            "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) more net value in twelve months over all active customers; without caps on large amounts 2,500.00 EUR (95 % interval 1,600.00 EUR to 3,400.00 EUR). Grade E.",
+            "That customers are detractors and not passives is associated with 9,000.00 EUR (95 % interval 8,000.00 EUR to 10,000.00 EUR) less net value in twelve months. Grade E.",
             "Of all drivers, NPS at touchpoint desk goes with the largest part of the differences in revenue between customers: 4.0 % (95 % interval 3.0 % to 5.0 %) of their variance. Importance is no promise of what a change would bring.",
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];

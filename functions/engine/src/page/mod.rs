@@ -96,7 +96,7 @@ fn document(summary: &Summary, sections: &[Section], drawn: &mut impl Iterator<I
                 header {
                     h1 { (title) }
                     p class="quiet" {
-                        "Number " (summary.seq) " of this month, amounts in " (summary.currency) ", months of " (summary.timezone)
+                        "Publication " (summary.seq) " of this month, amounts in " (summary.currency) ", months of " (summary.timezone)
                         ". Every estimate with its interval; what cannot be known says so."
                     }
                     @if let Some(reason) = summary.incomplete {

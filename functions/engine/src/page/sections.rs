@@ -700,14 +700,17 @@ impl<'a> Page<'a> {
                     .then(|| charts::curves(&curve, &Axis::new("share", "", 1.0), "months since the first answer")),
                 without: self.nothing(&km),
                 basis: self.basis(&km),
-                caution: "Gone is who orders nothing for as many months as `method.inactivity_months`; some of them come back.",
+                caution: "Gone is who orders nothing for as many months as finance has set (inactivity_months); some of them come back.",
                 table: Some(self.table("In figures, some months", &some, |row| {
                     format!("{}, month {}", row.band.unwrap_or_default(), row.lag.unwrap_or_default())
                 })),
             }),
             Block::Table(self.table("Value of a point of NPS, and value at risk", &values, |row| match row.metric {
                 "detractor_share" | "clv_coverage" => glossary::name(row.metric),
-                metric => format!("{}, {}", glossary::name(metric), row.method.replace('_', " ")),
+                metric => {
+                    let of = if row.unit == "money/10000 customers" { " for 10,000 customers" } else { "" };
+                    format!("{}{of}, {}", glossary::name(metric), row.method.replace('_', " "))
+                }
             })),
         ];
         Section { id: "value", title: "Value by band", blocks }
