@@ -1,11 +1,12 @@
 -- What each customer did month by month: lists by month from the first of history to the reported one, of the customers who did
 -- anything. Money, months with an order (1) and answers to the NPS question are 0 in a month without a row; points are
 -- promoters less detractors among these answers. Scores are means of the month, null without an answer. Months of a customer
--- come one after the other, so nothing is sorted.
+-- come one after the other, so nothing is sorted; they are numbered so that months are merged as they are, and not as lists.
 -- grain: customer_id
 with months as (
     select
         customer_id,
+        row_number() over (order by customer_id) as line,
         month - $history_from as place,
         revenue,
         margin,
@@ -32,6 +33,7 @@ series as (
         monthly_series(place, csat) as csat,
         monthly_series(place, ces) as ces,
     from months
+    where line > 0
     group by customer_id
 )
 select
