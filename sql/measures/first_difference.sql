@@ -7,15 +7,18 @@
 -- grain: score, segment, month_before, month
 with changes as (
     select
-        unnest([score, case when month - month_before >= 5 and revenue_lead_3 is not null then score || '_gap5' end])
-            as model,
+        unnest(
+            case
+                when month - month_before >= 5 and revenue_lead_3 is not null then [score, score || '_gap5']
+                else [score]
+            end
+        ) as model,
         *,
     from windows.answer_change
 ),
 means as (
     select model, exact_sum(change) / count(*) as change
     from changes
-    where model is not null
     group by model
 ),
 centred as (

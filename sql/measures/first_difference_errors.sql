@@ -6,8 +6,12 @@
 -- grain: score, segment
 with changes as (
     select
-        unnest([score, case when month - month_before >= 5 and revenue_lead_3 is not null then score || '_gap5' end])
-            as model,
+        unnest(
+            case
+                when month - month_before >= 5 and revenue_lead_3 is not null then [score, score || '_gap5']
+                else [score]
+            end
+        ) as model,
         *,
     from windows.answer_change
 ),
