@@ -7,7 +7,24 @@
 -- each cell, once with the coefficients of everybody and once with those of its segment, the scope.
 -- grain: score, segment
 with answers as (
-    select unnest(['nps', 'csat', 'ces']) as score, unnest([nps, csat, ces]) as x, *
+    select
+        unnest(['nps', 'csat', 'ces']) as score,
+        unnest(numbers(nps, csat, ces)) as x,
+        customer_id,
+        segment,
+        tenure_band,
+        month,
+        spend_before,
+        revenue_0,
+        revenue_1,
+        revenue_2,
+        revenue_3,
+        revenue_4,
+        revenue_5,
+        revenue_6,
+        placebo,
+        active_6m,
+        service_cost_6m,
     from windows.answer_month
 ),
 scored as (

@@ -8,21 +8,47 @@ with answers as (
     select
         unnest(['nps', 'csat', 'ces']) as score,
         unnest(
-            [
+            numbers(
                 nps - $nps_expectation,
                 csat - $csat_expectation,
                 case when $ces_higher_is_better then ces - $ces_expectation else $ces_expectation - ces end
-            ]
+            )
         ) as x,
         unnest(
-            [nps <= 6, csat <= 2, case when $ces_higher_is_better then ces <= 3 else ces >= 5 end]
-        ) as is_detractor,
-        unnest([nps >= 9, csat >= 4, case when $ces_higher_is_better then ces >= 5 else ces <= 3 end]) as is_promoter,
-        *,
+            numbers(
+                case when nps <= 6 then 1.0 else 0.0 end,
+                case when csat <= 2 then 1.0 else 0.0 end,
+                case when case when $ces_higher_is_better then ces <= 3 else ces >= 5 end then 1.0 else 0.0 end
+            )
+        ) as detractor,
+        unnest(
+            numbers(
+                case when nps >= 9 then 1.0 else 0.0 end,
+                case when csat >= 4 then 1.0 else 0.0 end,
+                case when case when $ces_higher_is_better then ces >= 5 else ces <= 3 end then 1.0 else 0.0 end
+            )
+        ) as promoter,
+        customer_id,
+        segment,
+        tenure_band,
+        month,
+        spend_before,
+        revenue_6m,
     from windows.answer_month
 ),
 placed as (
-    select *
+    select
+        customer_id,
+        score,
+        segment,
+        tenure_band,
+        month,
+        spend_before,
+        revenue_6m,
+        least(x, 0.0) as below,
+        greatest(x, 0.0) as above,
+        detractor,
+        promoter,
     from answers
     where x is not null
 ),
@@ -31,20 +57,16 @@ residuals as (
         fit.score,
         fit.scope as segment,
         placed.customer_id,
-        least(cast(placed.x as double), 0.0) - fit.below_prior * placed.spend_before - fit.below_fitted as below,
-        greatest(cast(placed.x as double), 0.0) - fit.above_prior * placed.spend_before - fit.above_fitted as above,
-        case when placed.is_detractor then 1.0 else 0.0 end - fit.detractor_prior * placed.spend_before
-        - fit.detractor_fitted as detractor,
-        case when placed.is_promoter then 1.0 else 0.0 end - fit.promoter_prior * placed.spend_before
-        - fit.promoter_fitted as promoter,
+        placed.below - fit.below_prior * placed.spend_before - fit.below_fitted as below,
+        placed.above - fit.above_prior * placed.spend_before - fit.above_fitted as above,
+        placed.detractor - fit.detractor_prior * placed.spend_before - fit.detractor_fitted as detractor,
+        placed.promoter - fit.promoter_prior * placed.spend_before - fit.promoter_fitted as promoter,
         (
-            placed.revenue_6m - fit.below_slope * least(cast(placed.x as double), 0.0)
-            - fit.above_slope * greatest(cast(placed.x as double), 0.0)
+            placed.revenue_6m - fit.below_slope * placed.below - fit.above_slope * placed.above
             - fit.slopes_prior * placed.spend_before - fit.slopes_fitted
         ) / fit.revenue_unit as revenue_by_slopes,
         (
-            placed.revenue_6m - case when placed.is_detractor then fit.detractor_slope else 0.0 end
-            - case when placed.is_promoter then fit.promoter_slope else 0.0 end
+            placed.revenue_6m - fit.detractor_slope * placed.detractor - fit.promoter_slope * placed.promoter
             - fit.bands_prior * placed.spend_before - fit.bands_fitted
         ) / fit.revenue_unit as revenue_by_bands,
     from fitted.asymmetry as fit
