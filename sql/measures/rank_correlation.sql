@@ -25,9 +25,9 @@ score_ranks as (
         score,
         segment,
         x,
-        2 * sum(sum(customers)) over (partition by score, segment order by x) - sum(customers)
-        - sum(sum(customers)) over (partition by score, segment) as twice_rank,
-    from pairs
+        2 * sum(count(*)) over (partition by score, segment order by x) - count(*)
+        - sum(count(*)) over (partition by score, segment) as twice_rank,
+    from firsts
     group by score, segment, x
 ),
 revenue_ranks as (
@@ -35,9 +35,9 @@ revenue_ranks as (
         score,
         segment,
         revenue_6m,
-        2 * sum(sum(customers)) over (partition by score, segment order by revenue_6m) - sum(customers)
-        - sum(sum(customers)) over (partition by score, segment) as twice_rank,
-    from pairs
+        2 * sum(count(*)) over (partition by score, segment order by revenue_6m) - count(*)
+        - sum(count(*)) over (partition by score, segment) as twice_rank,
+    from firsts
     group by score, segment, revenue_6m
 ),
 ranked as (
