@@ -123,6 +123,8 @@ pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
         .with_create_default_catalog_and_schema(false);
     // Sorted files are merged, where they would be put together as they come.
     config.options_mut().optimizer.prefer_existing_sort = true;
+    // A limit above sorted files lets their order go with it, while the plan still says that they are sorted.
+    config.options_mut().execution.enable_file_stream_work_stealing = false;
     SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
 }
 
