@@ -172,26 +172,30 @@ impl AggregateUDFImpl for ExactProducts {
         Ok(vec![Arc::new(Field::new_list(format!("{}[parts]", args.name), sums, true))])
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Products::default()))
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Products::of(&args)))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
         true
     }
 
-    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Products::default()))
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Products::of(&args)))
     }
 }
 
 /// The sums of each group; none before its first row.
 #[derive(Default)]
-struct Products(Vec<Vec<XsumSmall>>);
+struct Products {
+    groups: Vec<Vec<XsumSmall>>,
+    /// Whether both lists are the same: products of each element with itself and those after it are all then.
+    is_square: bool,
+}
 
 impl std::fmt::Debug for Products {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Products").field("groups", &self.0.len()).finish()
+        f.debug_struct("Products").field("groups", &self.groups.len()).finish()
     }
 }
 
@@ -213,7 +217,7 @@ impl<'a> Lists<'a> {
     }
 
     /// The products of a row's elements, in the order of the sums, and how many they are; `None` where the row is not wanted.
-    fn products(&self, row: usize) -> Result<Option<(usize, impl Iterator<Item = f64>)>> {
+    fn products(&self, row: usize, is_square: bool) -> Result<Option<(usize, impl Iterator<Item = f64>)>> {
         if self.filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
             return Ok(None);
         }
@@ -225,11 +229,16 @@ impl<'a> Lists<'a> {
             &self.elements[side][places[row] as usize..places[row + 1] as usize]
         };
         let (left, right) = (of(0), of(1));
-        let products = left.iter().flat_map(|one| right.iter().map(move |other| one * other));
-        Ok(Some((left.len() * right.len(), products)))
+        let count = if is_square { left.len() * (left.len() + 1) / 2 } else { left.len() * right.len() };
+        let products = left
+            .iter()
+            .enumerate()
+            .flat_map(move |(at, one)| right[if is_square { at } else { 0 }..].iter().map(move |other| one * other));
+        Ok(Some((count, products)))
     }
 }
 
+#[inline]
 fn finite(product: f64) -> Result<f64> {
     if !product.is_finite() {
         return exec_err!("exact_products: {product} is not a number that can be added");
@@ -238,8 +247,25 @@ fn finite(product: f64) -> Result<f64> {
 }
 
 impl Products {
+    fn of(args: &AccumulatorArgs<'_>) -> Self {
+        Self { groups: Vec::new(), is_square: args.exprs[0].as_ref() == args.exprs[1].as_ref() }
+    }
+
+    /// The rounded sums of a group, all of them.
+    fn rounded(&self, sums: &mut [XsumSmall]) -> Result<Vec<f64>> {
+        let sums = sums.iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
+        if !self.is_square {
+            return Ok(sums);
+        }
+        let length = (((1 + 8 * sums.len()) as f64).sqrt() as usize - 1) / 2;
+        // Row by row of a triangle, each shorter by one.
+        let of = |(row, column): (usize, usize)| sums[row * (2 * length - row + 1) / 2 + column - row];
+        let places = (0..length).flat_map(|row| (0..length).map(move |column| (row.min(column), row.max(column))));
+        Ok(places.map(of).collect())
+    }
+
     fn sums(&mut self, group: usize, count: usize) -> Result<&mut [XsumSmall]> {
-        let sums = &mut self.0[group];
+        let sums = &mut self.groups[group];
         if sums.is_empty() {
             sums.resize_with(count, XsumSmall::new);
         }
@@ -266,10 +292,10 @@ impl GroupsAccumulator for Products {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.0.resize_with(total, Vec::new);
+        self.groups.resize_with(total, Vec::new);
         let lists = Lists::new(arrays, filter)?;
         for (row, group) in groups.iter().enumerate() {
-            let Some((count, products)) = lists.products(row)? else { continue };
+            let Some((count, products)) = lists.products(row, self.is_square)? else { continue };
             for (sum, product) in self.sums(*group, count)?.iter_mut().zip(products) {
                 sum.add(finite(product)?);
             }
@@ -278,7 +304,7 @@ impl GroupsAccumulator for Products {
     }
 
     fn merge_batch(&mut self, arrays: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.0.resize_with(total, Vec::new);
+        self.groups.resize_with(total, Vec::new);
         let states = arrays[0].as_list::<i32>();
         for (row, group) in groups.iter().enumerate() {
             let state = states.value(row);
@@ -294,19 +320,17 @@ impl GroupsAccumulator for Products {
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        let groups = emit.take_needed(&mut self.0);
+        let mut groups = emit.take_needed(&mut self.groups);
         let known: NullBuffer = groups.iter().map(|sums| !sums.is_empty()).collect();
+        let groups = groups.iter_mut().map(|sums| self.rounded(sums)).collect::<Result<Vec<_>>>()?;
         let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
-        let mut sums = Vec::new();
-        for mut sum in groups.into_iter().flatten() {
-            sums.push(rounded(&mut sum)?);
-        }
+        let sums = groups.concat();
         let item = Arc::new(Field::new_list_field(DataType::Float64, true));
         Ok(Arc::new(ListArray::new(item, lengths, Arc::new(Float64Array::from(sums)), Some(known))))
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        let mut groups = emit.take_needed(&mut self.0);
+        let mut groups = emit.take_needed(&mut self.groups);
         let parts: Vec<Vec<Vec<f64>>> = groups.iter_mut().map(|sums| sums.iter_mut().map(parts).collect()).collect();
         Ok(vec![nested(&parts)])
     }
@@ -315,15 +339,17 @@ impl GroupsAccumulator for Products {
         let lists = Lists::new(arrays, filter)?;
         let mut rows = Vec::new();
         for row in 0..arrays[0].len() {
-            let parts = lists.products(row)?.map(|(_, products)| products.map(|product| Ok(vec![finite(product)?])));
+            let parts = lists
+                .products(row, self.is_square)?
+                .map(|(_, products)| products.map(|product| Ok(vec![finite(product)?])));
             rows.push(parts.into_iter().flatten().collect::<Result<Vec<_>>>()?);
         }
         Ok(vec![nested(&rows)])
     }
 
     fn size(&self) -> usize {
-        let sums = self.0.first().map_or(0, Vec::len);
-        size_of_val(self) + self.0.len() * (size_of::<Vec<XsumSmall>>() + sums * size_of::<XsumSmall>())
+        let sums = self.groups.first().map_or(0, Vec::len);
+        size_of_val(self) + self.groups.len() * (size_of::<Vec<XsumSmall>>() + sums * size_of::<XsumSmall>())
     }
 }
 
@@ -338,14 +364,17 @@ impl Accumulator for Products {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.resize_with(1, Vec::new);
-        let parts: Vec<Vec<f64>> = self.0[0].iter_mut().map(parts).collect();
+        self.groups.resize_with(1, Vec::new);
+        let parts: Vec<Vec<f64>> = self.groups[0].iter_mut().map(parts).collect();
         Ok(vec![ScalarValue::try_from_array(&nested(&[parts]), 0)?])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.resize_with(1, Vec::new);
-        let sums = self.0[0].iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
+        self.groups.resize_with(1, Vec::new);
+        let mut sums = std::mem::take(&mut self.groups[0]);
+        let rounded = self.rounded(&mut sums);
+        self.groups[0] = sums;
+        let sums = rounded?;
         if sums.is_empty() {
             return ScalarValue::try_from(list_type());
         }
@@ -359,6 +388,8 @@ impl Accumulator for Products {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
     use super::*;
 
     fn exact() -> Exact {
@@ -440,6 +471,23 @@ mod tests {
         let mut uneven = Products::default();
         Accumulator::update_batch(&mut uneven, &[list(&[1.0]), list(&[1.0])]).unwrap();
         assert!(Accumulator::update_batch(&mut uneven, &[list(&[1.0]), list(&[1.0, 2.0])]).is_err());
+    }
+
+    #[tokio::test]
+    async fn products_of_a_list_with_itself_are_those_of_two_that_are_equal() {
+        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+        session.register_udaf(exact_products());
+        let sql = "select exact_products(x, x) as same, exact_products(x, y) as equal
+            from (select [g * 1.0e8, 0.1, v - 2.0e0] as x, [g * 1.0e8, 0.1, v - 2.0e0] as y, g
+                from (values (1, 3.0e0), (2, 0.7e0), (1, 1.0e-9)) as t (g, v))";
+        for grouped in ["", " group by g order by g"] {
+            for batch in session.sql(&format!("{sql}{grouped}")).await.unwrap().collect().await.unwrap() {
+                let lists = batch.columns().iter().map(|column| column.as_list::<i32>().values().clone());
+                let lists: Vec<ArrayRef> = lists.collect();
+                assert_eq!(&lists[0], &lists[1]);
+                assert_eq!(lists[0].len(), 9 * batch.num_rows());
+            }
+        }
     }
 
     #[test]

@@ -266,13 +266,13 @@ impl ScalarUDFImpl for SeriesFunction {
                 Arc::new(totals.collect::<Float64Array>())
             }
             Kind::Moments | Kind::Change => {
-                let (holds, places) = (moments.values(), moments.value_offsets());
+                let (nulls, places) = (moments.values().nulls(), moments.value_offsets());
+                let holds = |at: usize| nulls.is_none_or(|nulls| nulls.is_valid(at));
                 let (mut lengths, mut found) = (Vec::new(), Vec::new());
                 for row in rows {
                     let before = found.len();
                     let of_moments = if known(row) { places[row] as usize..places[row + 1] as usize } else { 0..0 };
-                    let moments =
-                        (0_i64..).zip(of_moments).filter(|(_, at)| holds.is_valid(*at)).map(|(place, _)| place);
+                    let moments = (0_i64..).zip(of_moments).filter(|(_, at)| holds(*at)).map(|(place, _)| place);
                     if self.kind == Kind::Moments {
                         found.extend(moments.skip(1).map(|place| Some(place as f64)));
                     } else {
