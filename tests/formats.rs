@@ -191,7 +191,7 @@ async fn money_that_the_ledger_does_not_confirm_is_flagged() {
         }
     }
     lake.put("ledger.csv", "month,revenue\n2024-12,1\n2024-12,2\n").await;
-    refused(&lake, &with("control_totals = \"ledger.csv\""), &["control_totals: 1 row repeats a month"]).await;
+    refused(&lake, &with("control_totals = \"ledger.csv\""), &["control_totals: 1 row repeats the month"]).await;
     lake.put("ledger.csv", "month,revenue\n12/2024,1\n").await;
     refused(&lake, &with("control_totals = \"ledger.csv\""), &["month cannot be read as a month, as 2024-12: 1 row"])
         .await;

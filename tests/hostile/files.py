@@ -418,7 +418,7 @@ def revenue_of_duckdb(folder):
 # What a refusal says: the file, how many rows were set aside and why, how far the sales that can be used reach, or that there is
 # no memory for them.
 SAYS = ("b-hostile", "rejected, more than 1 %", "is not closed: the last row of sales", "the first sale is of", "esources exhausted", "sales cannot be used:")
-SAYS += ("sales has no row with a readable ordered_at",)
+SAYS += ("sales has no row with a readable ordered_at", "accounted for: one of its files may be damaged")
 
 
 class Findings:
@@ -498,7 +498,9 @@ def hold(findings, cxroi, folder, seed):
         found = published_revenue(folder)
         if found != truth_of(name):
             other = revenue_of_duckdb(folder)
-            if found != other:
+            # Where a page has no checksum, nobody can tell all that was changed in it.
+            is_unseen = isinstance(other, str) and "'write_page_checksum': False" in name
+            if found != other and not is_unseen:
                 findings.say("another number", seed, name, ended, f"published {found}, untouched {truth_of(name)}, DuckDB {other}")
     return ended
 

@@ -108,8 +108,14 @@ impl Search<'_> {
 
 /// What tells a row from others, for people: `order_id=17 line_id=2`.
 fn key(source: &Source) -> String {
-    let columns = source.time.iter().chain(source.identity);
-    let parts = columns.map(|column| format!("'{column}=' || coalesce(try_cast({column} as varchar), '?')"));
+    // A time of the year 290000 has no text, and no cast that gives null instead; these are the microseconds of the years 1 to 9999.
+    let written = |time| {
+        format!("case when cast({time} as bigint) between -62135596800000000 and 253402300799999999 then {time} end")
+    };
+    let time = source.time.map(|time| (time, written(time)));
+    let identity = source.identity.iter().map(|column| (*column, (*column).to_owned()));
+    let parts = time.into_iter().chain(identity);
+    let parts = parts.map(|(name, value)| format!("'{name}=' || coalesce(try_cast({value} as varchar), '?')"));
     format!("concat_ws(' ', {})", parts.collect::<Vec<_>>().join(", "))
 }
 

@@ -111,7 +111,10 @@ pub(crate) fn reconcile(
         let found = ledger.counts.rows + undated + before + after + future;
         if found != ledger.read {
             let rows = plural(ledger.read, "row", "rows");
-            return Err(Error::Audit(format!("{name} has {} {rows}, but {found} are accounted for", ledger.read)));
+            return Err(Error::Audit(format!(
+                "{name} has {} {rows}, but {found} are accounted for: one of its files may be damaged",
+                ledger.read
+            )));
         }
         ledgers.insert((*name).to_owned(), ledger);
     }

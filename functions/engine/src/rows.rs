@@ -4,8 +4,12 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
+use parquet::errors::ParquetError;
+use tracing::Instrument;
 
 use crate::contract;
 use crate::error::{Context, Error, Result};
@@ -17,10 +21,16 @@ pub(crate) struct Rows(RecordBatch);
 impl Rows {
     /// Runs a query whose result is small.
     pub(crate) async fn collect(query: DataFrame) -> datafusion::error::Result<Self> {
-        // Not the schema of the query as it was written: types settle when it is planned.
-        let stream = query.execute_stream().await?;
-        let schema = stream.schema();
-        let found = concat_batches(&schema, &stream.try_collect::<Vec<_>>().await?)?;
+        let reading = async move {
+            // Not the schema of the query as it was written: types settle when it is planned.
+            let stream = query.execute_stream().await?;
+            let schema = stream.schema();
+            Ok((schema, stream.try_collect::<Vec<_>>().await?))
+        };
+        // Damaged pages make the Parquet reader panic in places.
+        let gave_up = |_| Err(DataFusionError::from(ParquetError::General("the reader gave up".to_owned())));
+        let (schema, batches) = SpawnedTask::spawn(reading.in_current_span()).join().await.unwrap_or_else(gave_up)?;
+        let found = concat_batches(&schema, &batches)?;
         // As they are asked for: to cast a column for each of its rows takes the square of the rows.
         let columns = found.columns().iter().map(|column| match column.data_type() {
             DataType::Utf8View => cast(column, &DataType::Utf8),
