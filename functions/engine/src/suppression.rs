@@ -93,7 +93,7 @@ pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64, max_share: f64) -> Re
             // Nothing but the row's name remains.
             (true, _) => row.without(Status::Suppressed).of(None, None),
             // Degrees of freedom are how many customers there are, less one, and an interval has them in its width.
-            (_, true) if row.estimate.is_some_and(|known| known.se.or(known.lo).is_some()) => {
+            (_, true) if row.estimate.is_some_and(|known| known.se.or(known.lo).or(known.df).is_some()) => {
                 let estimate = row.estimate.map(Estimate::without_interval);
                 Row { estimate, q: None, ..row.of(None, None) }.flag("interval_withheld")
             }
