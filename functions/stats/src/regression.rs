@@ -411,10 +411,11 @@ mod tests {
             [|_, _, _| 0.1, |a, _, _| 0.1 + a as f64 / 3.0, |_, z, _| 0.1 + z / 7.0, |_, _, x| 0.1 + x / 1e3];
         for (at, outcome) in outcomes.into_iter().enumerate() {
             let y = move |row: usize| outcome(ROWS[row].0, ROWS[row].2, ROWS[row].3);
-            let numbers = |(row, data): (usize, &(i64, i64, f64, f64, usize, f64, f64))| {
-                (vec![data.0, data.1], vec![data.2, data.3], vec![y(row), 2.0])
+            let numbers = |row: usize| {
+                let (a, m, z, x, ..) = ROWS[row];
+                (vec![a, m], vec![z, x], vec![y(row), 2.0])
             };
-            let fit = fit(&cells(&ROWS.iter().enumerate().map(numbers).collect::<Vec<_>>()), SHAPE).unwrap();
+            let fit = fit(&cells(&(0..ROWS.len()).map(numbers).collect::<Vec<_>>()), SHAPE).unwrap();
             let (by_customer, by_row) = squares(&fit, 1, 0, move |row| {
                 (vec![ROWS[row].0, ROWS[row].1], ROWS[row].2, vec![ROWS[row].3], y(row))
             });
