@@ -252,9 +252,9 @@ impl Products {
     }
 
     /// The rounded sums of a group, all of them.
-    fn rounded(&self, sums: &mut [XsumSmall]) -> Result<Vec<f64>> {
+    fn rounded(sums: &mut [XsumSmall], is_square: bool) -> Result<Vec<f64>> {
         let sums = sums.iter_mut().map(rounded).collect::<Result<Vec<f64>>>()?;
-        if !self.is_square {
+        if !is_square {
             return Ok(sums);
         }
         let length = (((1 + 8 * sums.len()) as f64).sqrt() as usize - 1) / 2;
@@ -322,7 +322,7 @@ impl GroupsAccumulator for Products {
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let mut groups = emit.take_needed(&mut self.groups);
         let known: NullBuffer = groups.iter().map(|sums| !sums.is_empty()).collect();
-        let groups = groups.iter_mut().map(|sums| self.rounded(sums)).collect::<Result<Vec<_>>>()?;
+        let groups = groups.iter_mut().map(|sums| Self::rounded(sums, self.is_square)).collect::<Result<Vec<_>>>()?;
         let lengths = OffsetBuffer::from_lengths(groups.iter().map(Vec::len));
         let sums = groups.concat();
         let item = Arc::new(Field::new_list_field(DataType::Float64, true));
@@ -371,10 +371,7 @@ impl Accumulator for Products {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.groups.resize_with(1, Vec::new);
-        let mut sums = std::mem::take(&mut self.groups[0]);
-        let rounded = self.rounded(&mut sums);
-        self.groups[0] = sums;
-        let sums = rounded?;
+        let sums = Self::rounded(&mut self.groups[0], self.is_square)?;
         if sums.is_empty() {
             return ScalarValue::try_from(list_type());
         }
