@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
@@ -31,6 +30,7 @@ use crate::contract;
 use crate::error::{Context, Error, Result, is_damage, of_store};
 use crate::object::{Format, InputObject};
 use crate::pinned::Pinned;
+use crate::session;
 use crate::store::{Location, Stores, heads};
 
 /// Every configured source with its objects, as they were when the lake was listed.
@@ -160,8 +160,8 @@ impl RawSource {
     }
 
     /// What keeps the rows of an object from being decoded, if anything does.
-    pub(crate) async fn damage(&self, session: &SessionContext, object: &InputObject) -> Option<String> {
-        let rows = session.read_table(Arc::new(self.table([object])));
+    pub(crate) async fn damage(&self, context: &SessionContext, object: &InputObject) -> Option<String> {
+        let rows = context.read_table(Arc::new(self.table([object])));
         let read = async move {
             let mut rows = rows?.execute_stream().await?;
             while let Some(batch) = rows.next().await {
@@ -172,12 +172,8 @@ impl RawSource {
             }
             Ok::<_, DataFusionError>(())
         };
-        match SpawnedTask::spawn(read).join().await {
-            Ok(Err(error)) if is_damage(&error) && of_store(&error).is_none() => Some(error.strip_backtrace()),
-            Ok(_) => None,
-            // Damaged pages make the Parquet reader panic in places.
-            Err(_) => Some("the reader gave up".to_owned()),
-        }
+        let error = session::apart(read).await.flatten().err()?;
+        (is_damage(&error) && of_store(&error).is_none()).then(|| error.strip_backtrace())
     }
 
     /// Holds the objects against what was listed, after they were read.

@@ -52,13 +52,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
-use tracing::Instrument;
 
 pub use crate::config::Config;
 pub use crate::doctor::Claim;
@@ -387,16 +385,11 @@ impl Engine {
         Err(Error::Damaged { context, cause })
     }
 
-    /// Makes the facts of one month, in a task of its own: with one partition a query runs where it is polled.
+    /// Makes the facts of one month.
     async fn roll_up(&self, month: MonthPlan, partitions: usize) -> Result<Record> {
         let (engine, plan) = (self.clone(), month.clone());
-        let task =
-            SpawnedTask::spawn(async move { rollup::roll_up(&engine, &plan, partitions).await }.in_current_span());
-        // Damaged pages make the Parquet reader panic in places; the files are named, and the run ends in order.
-        let done = task.join().await.unwrap_or_else(|_| {
-            let context = format!("{}, made from {}", month.month, month.files(self));
-            Err(Error::Damaged { context, cause: "the reader gave up".to_owned() })
-        });
+        let done = session::apart(async move { rollup::roll_up(&engine, &plan, partitions).await }).await;
+        let done = done.context(|| format!("{}, made from {}", month.month, month.files(self))).flatten();
         self.naming(done, |raw, object| month.reads(self, raw, object)).await
     }
 
@@ -526,7 +519,7 @@ impl Engine {
     pub async fn found(&self, name: &str, query: DataFrame, limit: usize) -> Result<Vec<RecordBatch>> {
         let context = format!("cannot check {name}");
         let first = query.limit(0, Some(limit)).context(|| context.clone())?;
-        let rows = session::apart(async move { first.collect().await.context(|| context) }).await;
+        let rows = session::apart(first.collect()).await.flatten().context(|| context);
         self.naming(rows, |_, _| true).await
     }
 }

@@ -247,7 +247,8 @@ async fn window<'a>(
     let session = &in_order(session, model)?;
     let planned = session::plan_model(session, model, parameters).await?;
     let collected = model.clone();
-    let table = session::apart(async move { Facts::collect(&collected, planned).await }).await?;
+    let context = || format!("sql/{}.sql ({})", model.name, model.origin);
+    let table = session::apart(async move { Facts::collect(&collected, planned).await }).await.context(context)??;
     let name = model.name.trim_start_matches("windows/");
     let table = table.put(engine, format!("facts/windows/{name}/{file}")).await?;
     register_objects(engine, session, "windows", name, [&table], &model.grain()).await?;

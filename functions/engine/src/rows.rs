@@ -4,15 +4,13 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
-use parquet::errors::ParquetError;
-use tracing::Instrument;
 
 use crate::contract;
 use crate::error::{Context, Error, Result};
+use crate::session;
 
 /// All rows of a result.
 #[derive(Debug)]
@@ -25,11 +23,9 @@ impl Rows {
             // Not the schema of the query as it was written: types settle when it is planned.
             let stream = query.execute_stream().await?;
             let schema = stream.schema();
-            Ok((schema, stream.try_collect::<Vec<_>>().await?))
+            Ok::<_, DataFusionError>((schema, stream.try_collect::<Vec<_>>().await?))
         };
-        // Damaged pages make the Parquet reader panic in places.
-        let gave_up = |_| Err(DataFusionError::from(ParquetError::General("the reader gave up".to_owned())));
-        let (schema, batches) = SpawnedTask::spawn(reading.in_current_span()).join().await.unwrap_or_else(gave_up)?;
+        let (schema, batches) = session::apart(reading).await??;
         let found = concat_batches(&schema, &batches)?;
         // As they are asked for: to cast a column for each of its rows takes the square of the rows.
         let columns = found.columns().iter().map(|column| match column.data_type() {

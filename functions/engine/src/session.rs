@@ -18,12 +18,13 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parquet::errors::ParquetError;
 use tracing::Instrument;
 
 use crate::asked;
 use crate::config::Config;
 use crate::contract::{self, SOURCES, Source};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::exact_sum::{exact_products, exact_sum};
 use crate::lake::Lake;
 use crate::models::{Model, Models};
@@ -128,16 +129,15 @@ pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
     SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
 }
 
-/// Runs a query in a task of its own: with one partition it would run where it is polled, and others wait.
+/// Runs in a task of its own: with one partition a query would run where it is polled, and others wait.
 ///
 /// # Errors
-/// Those of the query.
-pub(crate) async fn apart<T: Send + 'static>(query: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    // Damaged pages make the Parquet reader panic in places; the run ends in order.
-    SpawnedTask::spawn(query.in_current_span())
-        .join()
-        .await
-        .map_err(|stopped| Error::Damaged { context: "a query gave up".to_owned(), cause: said(stopped) })?
+/// That of a damaged file, if the task gave up: damaged pages make the Parquet reader panic in places.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> datafusion::error::Result<T> {
+    let gave_up = |stopped| ParquetError::General(format!("the reader gave up: {}", said(stopped)));
+    Ok(SpawnedTask::spawn(work.in_current_span()).join().await.map_err(gave_up)?)
 }
 
 /// What a task said when it panicked.

@@ -237,7 +237,7 @@ async fn summed(engine: &Engine, session: &SessionContext, name: &str, parameter
     let model = engine.models.get(name)?;
     let planned = session::plan_model(&in_order(session, model)?, model, parameters).await?;
     let context = format!("sql/{}.sql ({})", model.name, model.origin);
-    let sums = session::apart(async { Rows::collect(planned).await.context(|| context) }).await?;
+    let sums = Rows::collect(planned).await.context(|| context)?;
     tracing::debug!("{name} summed in {:.2?}", started.elapsed());
     Ok(sums)
 }
