@@ -13,7 +13,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tests::faulty::Faulty;
-use tests::{CONFIG, Lake};
+use tests::{CONFIG, Lake, setting};
 
 const TIME: &str = "2025-01-10T06:00:00Z";
 const PERIOD: &str = "2024-12";
@@ -190,10 +190,7 @@ async fn schedule(seed: u64, world: &Arc<World>) {
 
 #[tokio::test]
 async fn schedules_of_faults_leave_one_right_publication_and_never_a_part() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-    };
-    let (schedules, first) = (number("CXROI_FAULT_SCHEDULES", 15), number("CXROI_FAULT_SEED", 1));
+    let (schedules, first) = (setting("CXROI_FAULT_SCHEDULES", 15), setting("CXROI_FAULT_SEED", 1));
     let world = Arc::new(World::new().await);
     for seed in first..first + schedules {
         let world = Arc::clone(&world);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use engine::{Config, Error, Function};
-use tests::{CONFIG, Lake};
+use tests::{CONFIG, Lake, setting};
 
 const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parquet";
 
@@ -111,7 +111,7 @@ async fn months_that_no_event_came_for_are_caught_up() {
 /// the change of clocks, while files come before or after. `CXROI_SCHEDULE_MONTHS=36` is three years.
 #[tokio::test]
 async fn every_closed_month_is_published_once_whatever_becomes_of_the_events() {
-    let months = std::env::var("CXROI_SCHEDULE_MONTHS").map_or(8, |months| months.parse().expect("a number of months"));
+    let months = i32::try_from(setting("CXROI_SCHEDULE_MONTHS", 8)).unwrap();
     // Days after a month that come in later restate it otherwise.
     let config = format!("{CONFIG}run.restate_months = 0\n");
     let mut random = fastrand::Rng::with_seed(36);

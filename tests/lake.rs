@@ -190,6 +190,14 @@ impl Lake {
     }
 }
 
+/// A number of the environment, for tests that can run longer than they do by default.
+///
+/// # Panics
+/// Where it is no number.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
 /// The columns of order lines.
 pub fn sales<'a>(lines: &[Line<'a>]) -> Vec<(&'a str, ArrayRef)> {
     let customers: StringArray = lines.iter().map(|line| line.0).collect();

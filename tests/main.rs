@@ -18,6 +18,8 @@ mod initiatives;
 mod metamorphic;
 /// Every SQL file on made-up rows: `sql/**/*.slt`.
 mod models;
+/// Damaged files, as many as somebody has time for.
+mod mutated;
 /// The digits of certified regressions through SQL.
 mod nist;
 /// What is refused, and whether the message helps.

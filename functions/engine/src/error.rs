@@ -1,8 +1,11 @@
 //! What can go wrong, grouped by what a caller can do about it.
 
+use std::sync::Arc;
+
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
+use tokio::task::JoinError;
 
 /// Every failure of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -133,13 +136,14 @@ pub(crate) fn of_store(error: &DataFusionError) -> Option<&object_store::Error> 
     causes.into_iter().find_map(|cause| cause.downcast_ref())
 }
 
-/// Whether the rows of a file could not be decoded.
+/// Whether the rows of a file could not be decoded: damaged pages make readers panic in places, also in tasks of DataFusion's.
 pub(crate) fn is_damage(error: &DataFusionError) -> bool {
     let of_arrow = |error: &ArrowError| {
         matches!(error, ArrowError::ParquetError(_) | ArrowError::CsvError(_) | ArrowError::JsonError(_))
     };
     let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.any(|cause| cause.is::<ParquetError>() || cause.downcast_ref().is_some_and(of_arrow))
+    let is_panic = |cause: &(dyn std::error::Error + 'static)| cause.is::<JoinError>() || cause.is::<Arc<JoinError>>();
+    causes.any(|cause| cause.is::<ParquetError>() || cause.downcast_ref().is_some_and(of_arrow) || is_panic(cause))
 }
 
 /// Of what we encode: what is decoded says itself what it is damaged by.
