@@ -112,6 +112,8 @@ struct Styles {
     title: Format,
     head: Format,
     text: Format,
+    /// Text right of numbers, which would touch them.
+    beside: Format,
     quiet: Format,
     numbers: BTreeMap<&'static str, Format>,
 }
@@ -136,6 +138,7 @@ impl Styles {
                 .set_align(FormatAlign::Top)
                 .set_border_bottom(FormatBorder::Thin),
             text: Format::new().set_text_wrap().set_align(FormatAlign::Top),
+            beside: Format::new().set_indent(1),
             quiet: Format::new().set_font_color(Color::RGB(0x53_5C_6B)).set_text_wrap().set_align(FormatAlign::Top),
             numbers: numbers.into_iter().map(|(unit, format)| (unit, number(format))).collect(),
         }
@@ -186,8 +189,8 @@ impl<'a> Book<'a> {
         line += 1;
         for sentence in &summary.headlines {
             sheet.merge_range(line, 0, line, 7, sentence, &styles.text)?;
-            // Merged cells do not grow by themselves: about 130 characters go into a line.
-            sheet.set_row_height(line, 15.0 * (sentence.chars().count() as f64 / 130.0).ceil())?;
+            // Merged cells do not grow by themselves: 140 characters and more go into a line.
+            sheet.set_row_height(line, 15.0 * (sentence.chars().count() as f64 / 140.0).ceil())?;
             line += 1;
         }
         line += 1;
@@ -203,9 +206,9 @@ impl<'a> Book<'a> {
             self.number(sheet, line, 2, row.estimate.and_then(|known| known.lo), row.unit)?;
             self.number(sheet, line, 3, row.estimate.and_then(|known| known.hi), row.unit)?;
             self.number(sheet, line, 4, row.customers.map(|customers| customers as f64), "count")?;
-            sheet.write_string(line, 5, glossary::status(row.status))?;
-            sheet.write_string(line, 6, row.grade)?;
-            sheet.write_string(line, 7, window)?;
+            for (column, text) in [(5, glossary::status(row.status)), (6, row.grade), (7, window)] {
+                sheet.write_string_with_format(line, column, text, &styles.beside)?;
+            }
         }
         let programmes: Vec<&Row> =
             summary.estimates.iter().filter(|row| (row.metric, row.method) == ("roi", "stratified")).collect();
@@ -229,8 +232,9 @@ impl<'a> Book<'a> {
             self.number(sheet, line, 3, row.estimate.and_then(|known| known.hi), "ratio")?;
             self.number(sheet, line, 4, of("initiative_cost"), "money")?;
             self.number(sheet, line, 5, of("initiative_value"), "money")?;
-            sheet.write_string(line, 6, row.grade)?;
-            sheet.write_string(line, 7, glossary::status(row.status))?;
+            for (column, text) in [(6, row.grade), (7, glossary::status(row.status))] {
+                sheet.write_string_with_format(line, column, text, &styles.beside)?;
+            }
         }
         line += 2;
         let note = "Low and high bound the 95 % interval. Where a value cannot be known its cell is empty and the status says why. \
@@ -241,10 +245,14 @@ impl<'a> Book<'a> {
 
     fn head(&self, sheet: &mut Worksheet, line: u32, names: &[&str]) -> Made {
         let right = self.styles.head.clone().set_align(FormatAlign::Right);
+        let beside = self.styles.head.clone().set_indent(1);
         for (column, name) in names.iter().enumerate() {
-            // Above numbers, as these stand.
-            let is_text = matches!(*name, "Status" | "Grade" | "Window" | "Metric" | "Name" | "Meaning");
-            let style = if column == 0 || is_text { &self.styles.head } else { &right };
+            // Above numbers and beside them, as these stand.
+            let style = match *name {
+                "Status" | "Grade" | "Window" => &beside,
+                name if column == 0 || matches!(name, "Name" | "Meaning") => &self.styles.head,
+                _ => &right,
+            };
             sheet.write_string_with_format(line, at(column), *name, style)?;
         }
         Ok(())
@@ -259,9 +267,11 @@ impl<'a> Book<'a> {
 
     /// A line a row, with filters, below a line of names that stays.
     fn rows(&self, sheet: &mut Worksheet, rows: &[&Row]) -> Made {
+        let beside = self.styles.head.clone().set_indent(1);
         for (column, (name, width)) in COLUMNS.into_iter().enumerate() {
+            let style = if matches!(column, 13..=16 | 23) { &beside } else { &self.styles.head };
             sheet.set_column_width(at(column), width)?;
-            sheet.write_string_with_format(0, at(column), name, &self.styles.head)?;
+            sheet.write_string_with_format(0, at(column), name, style)?;
         }
         let grades: Vec<String> = GRADES.iter().map(|(grade, meaning)| format!("{grade}: {meaning}")).collect();
         let notes = [
@@ -306,7 +316,10 @@ impl<'a> Book<'a> {
             (23, Some(row.flags.join(", "))),
         ];
         for (column, text) in texts {
-            if let Some(text) = text.filter(|text| !text.is_empty()) {
+            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            if column > VALUE {
+                sheet.write_string_with_format(line, column, text, &self.styles.beside)?;
+            } else {
                 sheet.write_string(line, column, text)?;
             }
         }
