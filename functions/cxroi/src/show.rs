@@ -6,7 +6,9 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use engine::{Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, figure, plural};
+use engine::{
+    Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, against, figure, plural,
+};
 use serde_json::Value;
 
 use crate::arguments::Section;
@@ -204,7 +206,7 @@ impl Wanted {
         let in_section = match self.section {
             Some(Section::All) => true,
             Some(section) => of("section") == section.name(),
-            None => SCREEN.contains(&(of("metric"), of("window"))) && !of("method").ends_with("_yoy"),
+            None => SCREEN.contains(&(of("metric"), of("window"))),
         };
         in_section && (all_segments || self.segments || of("segment") == "(all)")
     }
@@ -269,6 +271,23 @@ fn rows(summary: &Value) -> Result<&Vec<Value>> {
     summary["estimates"].as_array().context("the summary has no estimates")
 }
 
+/// What a row is of, with all that tells it from others.
+fn named(row: &Value) -> String {
+    let text = |key: &str| row[key].as_str().unwrap_or_default();
+    let (section, metric, method) = (text("section"), text("metric"), text("method"));
+    let name = if section == "kpi" { metric.to_owned() } else { format!("{section} {metric}") };
+    let said = ["initiative", "score", "band", "driver", "outcome"].map(text).into_iter();
+    let said = said.filter(|about| !about.is_empty() && !metric.contains(*about));
+    let mut about: Vec<String> = said.map(str::to_owned).collect();
+    about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
+    about.extend(against(metric, text("window"), method).map(str::to_owned));
+    let is_effect = metric.starts_with("did_") || metric.starts_with("its_");
+    if is_effect || matches!(section, "clv" | "value") {
+        about.push(method.to_owned());
+    }
+    if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
+}
+
 /// A published summary as a table: one line a number. On a terminal, what has no value is dim.
 pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<String> {
     let summary = parsed(json)?;
@@ -304,23 +323,8 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
         let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
         let flags = words(&row["flags"]);
-        let name = [text(row, "section"), text(row, "metric")].join(" ").replacen("kpi ", "", 1);
-        let name = match text(row, "method").as_str() {
-            "census_yoy" => format!("{name} (year on year)"),
-            "wilson_cluster" => format!("{name} (clustered)"),
-            _ => name,
-        };
-        let said = ["initiative", "score", "band", "driver", "outcome"].map(|name| row[name].as_str());
-        let mut about: Vec<String> = said.into_iter().flatten().map(str::to_owned).collect();
-        about.retain(|about| !text(row, "metric").contains(about));
-        about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
-        let metric = text(row, "metric");
-        let is_effect = metric.starts_with("did_") || metric.starts_with("its_");
-        if is_effect || matches!(text(row, "section").as_str(), "clv" | "value") {
-            about.push(text(row, "method"));
-        }
         lines.push([
-            if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) },
+            named(row),
             text(row, "window"),
             text(row, "segment"),
             number("value").unwrap_or_default(),
@@ -358,4 +362,35 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
         )?;
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_is_told_from_others_of_its_metric() {
+        for (row, want) in [
+            (json!({"section": "kpi", "metric": "nps", "window": "T3M", "method": "cluster", "score": "nps"}), "nps"),
+            (
+                json!({"section": "kpi", "metric": "revenue_growth", "window": "T3M", "method": "census"}),
+                "revenue_growth (against the three months before)",
+            ),
+            (
+                json!({"section": "kpi", "metric": "revenue_growth", "window": "T3M", "method": "census_yoy"}),
+                "revenue_growth (against a year before)",
+            ),
+            (
+                json!({"section": "driver", "metric": "lmg", "method": "lmg", "driver": "channel:web", "outcome": "revenue"}),
+                "driver lmg (channel:web, revenue)",
+            ),
+            (
+                json!({"section": "survival", "metric": "km", "method": "kaplan_meier", "band": "passive", "lag": 3}),
+                "survival km (passive, month 3)",
+            ),
+        ] {
+            assert_eq!(named(&row), want);
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) const TERMS: &[Term] = &[
     term("design_effect", "Design effect of CSAT", "how many answers say as much as one, as customers answer alike"),
     term("response_rate", "Response rate", "customers who answered any survey, of those in touch"),
     term("revenue", "Revenue", "net of refunds"),
-    term("revenue_growth", "Revenue growth", "against the months before, or a year before"),
+    term("revenue_growth", "Revenue growth", "of three or twelve months; against what is said with each row"),
     term("nrr", "Net revenue retention", "what last half-year's customers spend now, of what they spent then"),
     term("grr", "Gross revenue retention", "the same without what any of them spends more"),
     term(
@@ -202,6 +202,23 @@ pub(crate) fn name(metric: &str) -> String {
     of(metric).or_else(raw).unwrap_or_else(|| metric.replace('_', " "))
 }
 
+/// Against what a change of a metric is, which one number has and another of its name has not.
+pub fn against(metric: &str, window: &str, method: &str) -> Option<&'static str> {
+    Some(match (metric, window, method) {
+        ("revenue_growth", _, "census_yoy") => "against a year before",
+        ("revenue_growth", "T3M", _) | ("nps_change", ..) => "against the three months before",
+        ("constant_customer_growth", ..) => "against the six months before",
+        ("revenue_growth" | "earned_growth", ..) => "against the twelve months before",
+        _ => return None,
+    })
+}
+
+/// A row's name among people, with what tells it from others of its metric.
+pub(crate) fn named(metric: &str, window: &str, method: &str) -> String {
+    let apart = against(metric, window, method);
+    [Some(name(metric)), apart.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// Why there is no number, in a cell.
 pub(crate) fn status(status: Status) -> &'static str {
     match status {
@@ -238,5 +255,20 @@ mod tests {
         assert_eq!(metrics.len(), TERMS.len());
         assert_eq!(name("roi_raw"), "Return on investment (ROI), without caps");
         assert_eq!(name("another_metric"), "another metric");
+    }
+
+    #[test]
+    fn growth_says_against_what() {
+        for (metric, window, method, want) in [
+            ("revenue_growth", "T3M", "census", "Revenue growth, against the three months before"),
+            ("revenue_growth", "T3M", "census_yoy", "Revenue growth, against a year before"),
+            ("revenue_growth", "T12M", "census", "Revenue growth, against the twelve months before"),
+            ("earned_growth", "T12M", "census", "Earned growth, against the twelve months before"),
+            ("constant_customer_growth", "T6M", "ratio", "Growth of constant customers, against the six months before"),
+            ("nps_change", "T3M", "cluster", "Change of NPS, against the three months before"),
+            ("revenue", "T3M", "census", "Revenue"),
+        ] {
+            assert_eq!(named(metric, window, method), want);
+        }
     }
 }

@@ -31,7 +31,7 @@ const SHEETS: [(&str, &str); 11] = [
 
 /// What a sheet says of each row, with the width of the column in characters.
 const COLUMNS: [(&str, f64); 24] = [
-    ("Name", 34.0),
+    ("Name", 46.0),
     ("Metric", 22.0),
     ("Window", 10.0),
     ("Segment", 14.0),
@@ -167,7 +167,7 @@ impl<'a> Book<'a> {
     fn summary_sheet(&self, sheet: &mut Worksheet) -> Made {
         let (summary, styles) = (self.summary, &self.styles);
         sheet.set_name("Summary")?.set_paper_size(9).set_print_fit_to_pages(1, 1);
-        for (column, width) in [32.0, 15.0, 15.0, 15.0, 13.0, 16.0, 12.0, 16.0].into_iter().enumerate() {
+        for (column, width) in [46.0, 15.0, 15.0, 15.0, 13.0, 18.0, 12.0, 18.0].into_iter().enumerate() {
             sheet.set_column_width(at(column), width)?;
         }
         sheet.write_string_with_format(
@@ -201,7 +201,7 @@ impl<'a> Book<'a> {
             };
             let Some(row) = summary.estimates.iter().find(is_it) else { continue };
             line += 1;
-            sheet.write_string(line, 0, glossary::name(metric))?;
+            sheet.write_string(line, 0, glossary::named(metric, window, method))?;
             self.number(sheet, line, 1, row.estimate.map(|known| known.value), row.unit)?;
             self.number(sheet, line, 2, row.estimate.and_then(|known| known.lo), row.unit)?;
             self.number(sheet, line, 3, row.estimate.and_then(|known| known.hi), row.unit)?;
@@ -300,7 +300,7 @@ impl<'a> Book<'a> {
 
     fn row(&self, sheet: &mut Worksheet, line: u32, row: &Row) -> Made {
         let texts = [
-            (0, Some(glossary::name(row.metric))),
+            (0, Some(glossary::named(row.metric, row.window.unwrap_or_default(), row.method))),
             (1, Some(row.metric.to_owned())),
             (2, row.window.map(str::to_owned)),
             (3, Some(row.segment.clone())),

@@ -214,7 +214,7 @@ impl<'a> Page<'a> {
             }
         });
         let rows: Vec<&Row> = self.all("kpi").collect();
-        let table = self.table("Every indicator, about everybody", &rows, |row| self.named(row));
+        let table = self.table("Every indicator, about everybody", &rows, Self::named);
         let mut blocks = vec![Block::Sentences(sentences.into_iter().flatten().collect())];
         if self.summary.earlier.is_empty() {
             blocks.push(Block::Note("Trends are drawn from the second month on that is published.".to_owned()));
@@ -226,15 +226,12 @@ impl<'a> Page<'a> {
         Section { id: "indicators", title: "Indicators", blocks }
     }
 
-    /// An indicator with what tells it from others of its name.
-    fn named(&self, row: &Row) -> String {
-        let window = row.window.map(|window| format!(" ({})", window.replace("_prev", " before"))).unwrap_or_default();
-        let method = match row.method {
-            "census_yoy" => ", year on year",
-            "wilson_cluster" => ", clustered",
-            _ => "",
-        };
-        format!("{}{window}{method}", glossary::name(row.metric))
+    /// An indicator with its window, and what tells it from others of its name.
+    fn named(row: &Row) -> String {
+        let window = row.window.unwrap_or_default();
+        let months =
+            if window.is_empty() { String::new() } else { format!(" ({})", window.replace("_prev", " before")) };
+        format!("{}{months}", glossary::named(row.metric, window, row.method))
     }
 
     /// The main indicators by segment.
@@ -261,7 +258,7 @@ impl<'a> Page<'a> {
             };
             std::iter::once((*segment).to_owned()).chain(named.iter().map(of)).collect()
         });
-        let names: Vec<String> = named.iter().map(|row| self.named(row)).collect();
+        let names: Vec<String> = named.iter().map(|row| Self::named(row)).collect();
         let head: Vec<&str> = std::iter::once("Segment").chain(names.iter().map(String::as_str)).collect();
         let caption = match more {
             0 => "By segment".to_owned(),
@@ -734,12 +731,12 @@ impl<'a> Page<'a> {
         let text = |name: &str| table.column_by_name(name).filter(|column| *column.data_type() == DataType::Utf8);
         let number = |name: &str| table.column_by_name(name).filter(|column| *column.data_type() == DataType::Float64);
         let columns = (
-            ["metric", "window", "segment", "unit", "status_before", "status_after"].map(text),
+            ["metric", "window", "segment", "unit", "method", "status_before", "status_after"].map(text),
             ["before", "after"].map(number),
         );
         let seq = table.column_by_name("seq").and_then(|column| column.as_primitive_opt::<Int64Type>());
         if let (
-            [Some(metric), Some(window), Some(segment), Some(unit), Some(was), Some(is)],
+            [Some(metric), Some(window), Some(segment), Some(unit), Some(method), Some(was), Some(is)],
             [Some(before), Some(after)],
         ) = columns
             && let Some(seq) = seq
@@ -758,7 +755,7 @@ impl<'a> Page<'a> {
             let mine = (0..table.num_rows()).filter(|row| u64::try_from(seq.value(*row)) == Ok(self.summary.seq));
             let cells = mine.filter(|row| word(segment, *row) == ALL).take(RESTATED).map(|row| {
                 let window = word(window, row);
-                let name = glossary::name(&word(metric, row));
+                let name = glossary::named(&word(metric, row), &window, &word(method, row));
                 let name = if window.is_empty() { name } else { format!("{name} ({window})") };
                 vec![name, said(before, was, row), said(after, is, row)]
             });
