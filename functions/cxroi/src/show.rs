@@ -6,9 +6,7 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use engine::{
-    Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, against, figure, plural,
-};
+use engine::{Engine, Expected, Forgotten, Listed, Outcome, Plan, Pointer, Publication, Unused, apart, figure, plural};
 use serde_json::Value;
 
 use crate::arguments::Section;
@@ -206,7 +204,11 @@ impl Wanted {
         let in_section = match self.section {
             Some(Section::All) => true,
             Some(section) => of("section") == section.name(),
-            None => SCREEN.contains(&(of("metric"), of("window"))),
+            // Of two intervals of one share, that which knows that a customer has several contacts.
+            None => {
+                let plain = ("first_contact_resolution", "wilson");
+                SCREEN.contains(&(of("metric"), of("window"))) && (of("metric"), of("method")) != plain
+            }
         };
         in_section && (all_segments || self.segments || of("segment") == "(all)")
     }
@@ -280,11 +282,7 @@ fn named(row: &Value) -> String {
     let said = said.filter(|about| !about.is_empty() && !metric.contains(*about));
     let mut about: Vec<String> = said.map(str::to_owned).collect();
     about.extend(row["lag"].as_i64().map(|lag| format!("month {lag}")));
-    about.extend(against(metric, text("window"), method).map(str::to_owned));
-    let is_effect = metric.starts_with("did_") || metric.starts_with("its_");
-    if is_effect || matches!(section, "clv" | "value") {
-        about.push(method.to_owned());
-    }
+    about.extend(apart(metric, text("window"), method).map(str::to_owned));
     if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
 }
 
@@ -384,6 +382,10 @@ mod tests {
             (
                 json!({"section": "driver", "metric": "lmg", "method": "lmg", "driver": "channel:web", "outcome": "revenue"}),
                 "driver lmg (channel:web, revenue)",
+            ),
+            (
+                json!({"section": "initiative", "metric": "did_net_value", "method": "stratified", "initiative": "calls"}),
+                "initiative did_net_value (calls, against customers alike)",
             ),
             (
                 json!({"section": "survival", "metric": "km", "method": "kaplan_meier", "band": "passive", "lag": 3}),

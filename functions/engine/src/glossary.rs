@@ -203,7 +203,7 @@ pub(crate) fn name(metric: &str) -> String {
 }
 
 /// Against what a change of a metric is, which one number has and another of its name has not.
-pub fn against(metric: &str, window: &str, method: &str) -> Option<&'static str> {
+fn against(metric: &str, window: &str, method: &str) -> Option<&'static str> {
     Some(match (metric, window, method) {
         ("revenue_growth", _, "census_yoy") => "against a year before",
         ("revenue_growth", "T3M", _) | ("nps_change", ..) => "against the three months before",
@@ -213,10 +213,52 @@ pub fn against(metric: &str, window: &str, method: &str) -> Option<&'static str>
     })
 }
 
-/// A row's name among people, with what tells it from others of its metric.
+/// How a number was reckoned, where others of its name were reckoned in another way.
+fn reckoned(metric: &str, method: &str) -> Option<&'static str> {
+    let is_effect = metric.starts_with("did_");
+    Some(match (metric, method) {
+        ("first_contact_resolution", "wilson") => "as if each contact were another customer's",
+        ("first_contact_resolution", "wilson_cluster") => "contacts of one customer taken together",
+        ("slope", "ancova") => "between customers",
+        ("slope", "ancova_hc1") => "between customers, as if each answer were another customer's",
+        (_, "first_difference") => "within customers, from answer to answer",
+        (_, "first_difference_gap5") => "within customers, answers five months apart",
+        (_, "crude") => "customers as they are",
+        (_, "standardised") => "with the same mix of customers",
+        ("event_study", "welch") => "from the programme's start",
+        (_, "staggered") => "from each customer's own start",
+        (_, "stratified") if is_effect => "against customers alike",
+        (_, "welch") if is_effect => "against all others at once",
+        (_, "cuped") => "against all others, less what was known before",
+        (_, "newey_west") => "least squares",
+        (_, "gls_ar1") => "as months go together",
+        (_, "detractor_to_passive") => "from detractor to passive",
+        (_, "passive_to_promoter") => "from passive to promoter",
+        (metric, "mean") if metric.starts_with("nps_point_value") => "half of the way from detractor to promoter",
+        _ => return None,
+    })
+}
+
+/// In plain words, what tells a number from others of its metric and window: against what it is, or how it was reckoned.
+pub fn apart(metric: &str, window: &str, method: &str) -> Option<&'static str> {
+    against(metric, window, method).or_else(|| reckoned(metric, method))
+}
+
+/// A row's name where others of its metric stand beside it that are against something else.
 pub(crate) fn named(metric: &str, window: &str, method: &str) -> String {
-    let apart = against(metric, window, method);
-    [Some(name(metric)), apart.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    with(name(metric), against(metric, window, method))
+}
+
+/// A row's name where all rows of its metric stand beside it.
+pub(crate) fn named_apart(metric: &str, window: &str, method: &str) -> String {
+    with(name(metric), apart(metric, window, method))
+}
+
+fn with(name: String, words: Option<&str>) -> String {
+    match words {
+        Some(words) => format!("{name}, {words}"),
+        None => name,
+    }
 }
 
 /// Why there is no number, in a cell.
@@ -270,5 +312,26 @@ mod tests {
         ] {
             assert_eq!(named(metric, window, method), want);
         }
+    }
+
+    #[test]
+    fn what_was_reckoned_in_several_ways_says_how() {
+        for (metric, methods) in [
+            ("first_contact_resolution", vec!["wilson", "wilson_cluster"]),
+            ("slope", vec!["ancova", "ancova_hc1", "first_difference", "first_difference_gap5"]),
+            ("model_rank", vec!["first_difference", "first_difference_gap5"]),
+            ("band_mean", vec!["crude", "standardised"]),
+            ("clv_12m_raw", vec!["crude", "standardised"]),
+            ("did_net_value", vec!["stratified", "welch", "cuped", "staggered"]),
+            ("event_study", vec!["welch", "staggered"]),
+            ("its_effect", vec!["newey_west", "gls_ar1"]),
+            ("nps_point_value_total", vec!["mean", "detractor_to_passive", "passive_to_promoter"]),
+        ] {
+            let mut names: Vec<String> = methods.iter().map(|method| named_apart(metric, "", method)).collect();
+            names.dedup();
+            assert_eq!(names.len(), methods.len(), "{names:?}");
+            assert!(names.iter().all(|said| *said != name(metric)), "{names:?}");
+        }
+        assert_eq!(named_apart("roi", "", "stratified"), "Return on investment (ROI)");
     }
 }

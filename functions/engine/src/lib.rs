@@ -64,7 +64,7 @@ pub use crate::error::{Error, Result};
 pub use crate::estimates::{Row, Status};
 pub use crate::expected::Expected;
 pub use crate::function::{Function, Metric, peak_memory};
-pub use crate::glossary::against;
+pub use crate::glossary::apart;
 pub use crate::housekeeping::{Forgotten, Unused};
 pub use crate::month::Month;
 pub use crate::plan::Plan;

@@ -71,7 +71,7 @@ const SUMMARY: [(&str, &str, &str); 10] = [
     ("retention", "T3M", "wilson"),
     ("aov", "T3M", "ratio"),
     ("cost_to_serve", "T3M", "mean"),
-    ("first_contact_resolution", "T3M", "wilson"),
+    ("first_contact_resolution", "T3M", "wilson_cluster"),
 ];
 
 /// The workbook of a publication.
@@ -300,7 +300,7 @@ impl<'a> Book<'a> {
 
     fn row(&self, sheet: &mut Worksheet, line: u32, row: &Row) -> Made {
         let texts = [
-            (0, Some(glossary::named(row.metric, row.window.unwrap_or_default(), row.method))),
+            (0, Some(glossary::named_apart(row.metric, row.window.unwrap_or_default(), row.method))),
             (1, Some(row.metric.to_owned())),
             (2, row.window.map(str::to_owned)),
             (3, Some(row.segment.clone())),

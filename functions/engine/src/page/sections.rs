@@ -30,7 +30,7 @@ const TRENDS: [(&str, &str, &str); 8] = [
     ("retention", "T3M", "wilson"),
     ("aov", "T3M", "ratio"),
     ("cost_to_serve", "T3M", "mean"),
-    ("first_contact_resolution", "T3M", "wilson"),
+    ("first_contact_resolution", "T3M", "wilson_cluster"),
 ];
 
 pub(super) fn sections(summary: &Summary) -> Vec<Section> {
@@ -213,7 +213,9 @@ impl<'a> Page<'a> {
                 table: None,
             }
         });
-        let rows: Vec<&Row> = self.all("kpi").collect();
+        // Of the two intervals of one share, that which knows that a customer has several contacts; the workbook has both.
+        let plain = ("first_contact_resolution", "wilson");
+        let rows: Vec<&Row> = self.all("kpi").filter(|row| (row.metric, row.method) != plain).collect();
         let table = self.table("Every indicator, about everybody", &rows, Self::named);
         let mut blocks = vec![Block::Sentences(sentences.into_iter().flatten().collect())];
         if self.summary.earlier.is_empty() {
@@ -662,7 +664,8 @@ impl<'a> Page<'a> {
             .collect();
         points.sort_by_key(|point| BANDS.iter().position(|band| *band == point.place));
         let axis = self.axis("money/customer", &points);
-        let band = |row: &Row| format!("{}, {}", row.band.unwrap_or_default(), row.method);
+        let reckoned = |row: &Row| glossary::apart(row.metric, "", row.method).unwrap_or_default();
+        let band = |row: &Row| format!("{}, {}", row.band.unwrap_or_default(), reckoned(row));
         let km: Vec<&Row> = self.all("survival").filter(|row| row.metric == "km").collect();
         let curve: Vec<(i32, Point)> = km
             .iter()
@@ -706,7 +709,7 @@ impl<'a> Page<'a> {
                 "detractor_share" | "clv_coverage" => glossary::name(row.metric),
                 metric => {
                     let of = if row.unit == "money/10000 customers" { " for 10,000 customers" } else { "" };
-                    format!("{}{of}, {}", glossary::name(metric), row.method.replace('_', " "))
+                    format!("{}{of}, {}", glossary::name(metric), reckoned(row))
                 }
             })),
         ];
