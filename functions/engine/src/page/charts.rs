@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::summary::Number;
 use crate::wording::grouped;
 
 /// The faces that have the widths that Vega reckons with.
@@ -277,52 +278,58 @@ pub(super) fn curves(points: &[(i32, Point)], axis: &Axis, months: &str) -> [Val
     WIDTHS.map(|width| chart(width, 280, data.clone(), layers.clone()))
 }
 
-/// A named place in a plane, and how far up and down it may be.
+/// A named place in a plane, and how far it may be across and up and down.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) name: String,
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) interval: Option<(f64, f64)>,
+    pub(super) x: Number,
+    pub(super) y: Number,
 }
 
-/// Named places in a plane, with the names beside them so that none covers another.
-pub(super) fn plane(places: &[Place], [x_axis, y_axis]: [&Axis; 2], titles: [&str; 2]) -> [Value; 2] {
+/// The ends of a number's interval; where it has none, itself twice.
+fn ends(number: Number, axis: &Axis) -> [f64; 2] {
+    let (lo, hi) = number.interval.unwrap_or((number.value, number.value));
+    [axis.of(lo), axis.of(hi)]
+}
+
+/// Named places in a plane, with the names beside them so that none covers another. Up and down is from 0, and each way no less
+/// than a unit of its axis is seen: what differs by a hundredth does not stand at the two ends.
+pub(super) fn plane(places: &[Place], [x_axis, y_axis]: [&Axis; 2], [x_title, y_title]: [&str; 2]) -> [Value; 2] {
     WIDTHS.map(|width| {
         // The plot has a size of its own, so that pixels are known to put names at.
         let plot = [f64::from(width) - 84.0, 270.0];
-        let bounds = |place: &Place| place.interval.unwrap_or((place.y, place.y));
-        let x_domain = spread(places.iter().map(|place| x_axis.of(place.x)));
-        let y_domain = spread(places.iter().flat_map(|place| [y_axis.of(bounds(place).0), y_axis.of(bounds(place).1)]));
-        let pixel = |value: f64, [low, high]: [f64; 2], length: f64| (value - low) / (high - low) * length;
-        let dot = |place: &Place| {
-            let up = pixel(y_axis.of(place.y), y_domain, plot[1]);
-            [pixel(x_axis.of(place.x), x_domain, plot[0]), plot[1] - up]
+        let x_domain = spread(places.iter().flat_map(|place| ends(place.x, x_axis)));
+        let y_domain = spread(places.iter().flat_map(|place| ends(place.y, y_axis)).chain([0.0]));
+        let across = |value: f64| (value - x_domain[0]) / (x_domain[1] - x_domain[0]) * plot[0];
+        let down = |value: f64| (y_domain[1] - value) / (y_domain[1] - y_domain[0]) * plot[1];
+        let cross = |place: &Place| Cross {
+            dot: [across(x_axis.of(place.x.value)), down(y_axis.of(place.y.value))],
+            across: ends(place.x, x_axis).map(across),
+            down: ends(place.y, y_axis).map(down),
         };
-        let dots: Vec<[f64; 2]> = places.iter().map(dot).collect();
+        let crosses: Vec<Cross> = places.iter().map(cross).collect();
         let names: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
-        let data = places.iter().zip(labels(&dots, &names, plot)).map(|(place, label)| {
-            let (lo, hi) = bounds(place);
+        let data = places.iter().zip(labels(&crosses, &names, plot)).map(|(place, label)| {
+            let ([left, right], [lo, hi]) = (ends(place.x, x_axis), ends(place.y, y_axis));
             let [across, down] = label.unwrap_or_default();
             json!({
-                "x": x_axis.of(place.x), "y": y_axis.of(place.y), "lo": y_axis.of(lo), "hi": y_axis.of(hi),
+                "x": x_axis.of(place.x.value), "left": left, "right": right,
+                "y": y_axis.of(place.y.value), "lo": lo, "hi": hi,
                 "name": place.name, "across": across, "down": down, "named": label.is_some(),
             })
         });
-        let title = |title: &str, axis: &Axis| match axis.title.as_str() {
-            "" | "score" => title.to_owned(),
-            unit => format!("{title} ({unit})"),
-        };
         let scale = |domain: [f64; 2]| json!({"domain": domain, "nice": false, "zero": false});
-        let x = across(x_axis, json!({"field": "x", "title": title(titles[0], x_axis), "scale": scale(x_domain)}));
-        let y = numbers(y_axis, json!({"field": "y", "title": title(titles[1], y_axis), "scale": scale(y_domain)}));
-        let low = numbers(y_axis, json!({"field": "lo", "title": title(titles[1], y_axis), "scale": scale(y_domain)}));
+        let x = |field: &str| self::across(x_axis, json!({"field": field, "title": x_title, "scale": scale(x_domain)}));
+        let y = |field: &str| numbers(y_axis, json!({"field": field, "title": y_title, "scale": scale(y_domain)}));
+        let line = json!({"type": "rule", "strokeWidth": 2, "opacity": 0.6, "color": COLOURS[0]});
         json!({
             "width": plot[0], "height": plot[1], "padding": 4, "background": null,
             "data": {"values": data.collect::<Vec<_>>()},
             "layer": [
-                {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6, "color": COLOURS[0]}, "encoding": {"x": x, "y": low, "y2": {"field": "hi"}}},
-                {"mark": {"type": "point", "filled": true, "size": 70, "opacity": 1, "color": COLOURS[0]}, "encoding": {"x": x, "y": y}},
+                {"mark": line, "encoding": {"x": x("x"), "y": y("lo"), "y2": {"field": "hi"}}},
+                {"mark": line, "encoding": {"x": x("left"), "x2": {"field": "right"}, "y": y("y")}},
+                zero("y"),
+                {"mark": {"type": "point", "filled": true, "size": 70, "opacity": 1, "color": COLOURS[0]}, "encoding": {"x": x("x"), "y": y("y")}},
                 {
                     "transform": [{"filter": "datum.named"}],
                     "mark": {"type": "text", "align": "left", "baseline": "middle", "x": {"expr": "datum.across"}, "y": {"expr": "datum.down"}},
@@ -334,35 +341,82 @@ pub(super) fn plane(places: &[Place], [x_axis, y_axis]: [&Axis; 2], titles: [&st
     })
 }
 
-/// A domain with some room around the values.
+/// A domain with some room around the values, and no narrower than 1.
 fn spread(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    let room = if high > low { (high - low) * 0.15 } else { high.abs().max(1.0) * 0.1 };
+    let room = ((high - low) * 0.15).max((1.0 - (high - low)) / 2.0);
     [low - room, high + room]
 }
 
-/// Where the left middle of each name goes: right of its dot, left, above or below; `None` where each of them is taken.
-fn labels(dots: &[[f64; 2]], names: &[&str], plot: [f64; 2]) -> Vec<Option<[f64; 2]>> {
+/// A dot in pixels, with the ends of its lines across, and of those up and down.
+#[derive(Debug, Clone, Copy)]
+struct Cross {
+    dot: [f64; 2],
+    across: [f64; 2],
+    down: [f64; 2],
+}
+
+/// Where the left middle of each name goes: beside its dot above or below the line across, or over or under the dot. Where each
+/// of them would cross a line, one that covers no dot and no other name; `None` where there is none.
+fn labels(crosses: &[Cross], names: &[&str], plot: [f64; 2]) -> Vec<Option<[f64; 2]>> {
     const HEIGHT: f64 = 15.0;
     const GAP: f64 = 8.0;
-    let mut taken: Vec<[f64; 4]> = dots.iter().map(|[x, y]| [x - 5.0, y - 5.0, x + 5.0, y + 5.0]).collect();
-    let place = |(dot, name): (&[f64; 2], &&str)| {
-        let [x, y] = *dot;
+    let dots = crosses.iter().map(|Cross { dot: [x, y], .. }| [x - 5.0, y - 5.0, x + 5.0, y + 5.0]);
+    let mut taken: Vec<[f64; 4]> = dots.collect();
+    let lines = crosses.iter().flat_map(|Cross { dot: [x, y], across: [left, right], down: [low, high] }| {
+        [[*left, y - 1.0, *right, y + 1.0], [x - 1.0, *high, x + 1.0, *low]]
+    });
+    let lines: Vec<[f64; 4]> = lines.collect();
+    let place = |(cross, name): (&Cross, &&str)| {
+        let [x, y] = cross.dot;
         let width = name.chars().count() as f64 * 7.2;
-        let starts = [[x + GAP, y], [x - GAP - width, y], [x - width / 2.0, y - 14.0], [x - width / 2.0, y + 14.0]];
-        let free = starts.into_iter().find(|[left, middle]| {
-            let label = [*left, middle - HEIGHT / 2.0, left + width, middle + HEIGHT / 2.0];
-            let inside = label[0] >= 0.0 && label[1] >= 0.0 && label[2] <= plot[0] && label[3] <= plot[1];
-            let apart = taken.iter().all(|other| {
-                label[2] <= other[0] || other[2] <= label[0] || label[3] <= other[1] || other[3] <= label[1]
-            });
-            inside && apart
-        });
-        if let Some([left, middle]) = free {
-            taken.push([left, middle - HEIGHT / 2.0, left + width, middle + HEIGHT / 2.0]);
-        }
-        free
+        let (right, left, middle) = (x + GAP, x - GAP - width, x - width / 2.0);
+        let starts = [[right, y - 10.0], [left, y - 10.0], [right, y + 10.0], [left, y + 10.0]];
+        let others = [[right, y], [left, y], [middle, y - 14.0], [middle, y + 14.0]];
+        let label = |[left, middle]: [f64; 2]| [left, middle - HEIGHT / 2.0, left + width, middle + HEIGHT / 2.0];
+        let apart = |[left, top, right, bottom]: [f64; 4], others: &[[f64; 4]]| {
+            others
+                .iter()
+                .all(|[from, above, to, below]| right <= *from || *to <= left || bottom <= *above || *below <= top)
+        };
+        let is_free = |start: &[f64; 2]| {
+            let [left, top, right, bottom] = label(*start);
+            let inside = left >= 0.0 && top >= 0.0 && right <= plot[0] && bottom <= plot[1];
+            inside && apart([left, top, right, bottom], &taken)
+        };
+        let free: Vec<[f64; 2]> = starts.into_iter().chain(others).filter(is_free).collect();
+        let clear = free.iter().copied().find(|start| apart(label(*start), &lines));
+        let start = clear.or_else(|| free.first().copied());
+        taken.extend(start.map(label));
+        start
     };
-    dots.iter().zip(names).map(place).collect()
+    crosses.iter().zip(names).map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(x: f64, y: f64) -> Cross {
+        Cross { dot: [x, y], across: [x - 40.0, x + 40.0], down: [y + 40.0, y - 40.0] }
+    }
+
+    #[test]
+    fn what_hardly_differs_stands_close() {
+        assert_eq!(spread([6.25, 6.5].into_iter()), [5.875, 6.875]);
+        assert_eq!(spread([0.0, 10.0].into_iter()), [-1.5, 11.5]);
+        assert_eq!(spread([3.0].into_iter()), [2.5, 3.5]);
+    }
+
+    #[test]
+    fn names_stand_clear_of_lines_and_of_each_other() {
+        let named = |crosses: &[Cross]| labels(crosses, &vec!["phone"; crosses.len()], [300.0, 300.0]);
+        assert_eq!(named(&[at(100.0, 100.0)]), [Some([108.0, 90.0])]);
+        // In the corner at the right and above there is no room but at the left and below.
+        assert_eq!(named(&[at(290.0, 10.0)]), [Some([246.0, 20.0])]);
+        assert_eq!(named(&[at(100.0, 100.0), at(100.0, 104.0)]), [Some([108.0, 90.0]), Some([108.0, 114.0])]);
+        // Of many on top of each other some stay without a name, which the table has.
+        assert!(named(&[at(100.0, 100.0); 12]).contains(&None));
+    }
 }

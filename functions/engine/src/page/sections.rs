@@ -490,23 +490,23 @@ impl<'a> Page<'a> {
             let places: Vec<Place> = shares
                 .iter()
                 .filter_map(|share| {
-                    let mean = means.iter().find(|mean| mean.driver == share.driver)?.estimate?;
+                    let mean = means.iter().find(|mean| mean.driver == share.driver)?;
                     let name = share.driver.as_deref()?.strip_prefix(&prefix)?.to_owned();
-                    let known = Number::of(share)?;
-                    Some(Place { name, x: mean.value, y: known.value, interval: known.interval })
+                    Some(Place { name, x: Number::of(mean)?, y: Number::of(share)? })
                 })
                 .collect();
             let known: Vec<&Row> = shares.iter().chain(&means).copied().collect();
             let axes = [Axis::new("score", "", 0.0), Axis::new("share", "", 0.0)];
-            let titles = ["mean NPS answer", "importance"];
+            let titles = ["mean NPS answer, of 0 to 10", "importance: % of differences in revenue"];
             blocks.push(Block::Figure(Figure {
                 title: format!("Importance against performance of {plural}"),
                 sentence: if blocks.is_empty() { self.report.driver() } else { None },
                 chart: (!places.is_empty()).then(|| charts::plane(&places, [&axes[0], &axes[1]], titles)),
                 without: "Nothing to draw: importance needs two or more that enough customers scored, and that explain revenue.".to_owned(),
                 basis: self.basis(&known),
-                caution: "Importance is the share of the differences in revenue between customers that goes with the score there. \
-                          It is no promise of what a change would bring.",
+                caution: "Up: the answers there go with more of the differences in revenue between customers. Right: customers answer \
+                          higher there, on a part of the scale of 0 to 10. Lines are 95 % intervals: dots whose lines overlap \
+                          may stand the other way round. Does not show what a change would bring, nor how many customers are behind a dot.",
                 table: Some(self.table("In figures", &known, |row| {
                     let driver = row.driver.as_deref().unwrap_or_default().replace(':', " ");
                     format!("{driver}, {}", if row.metric == "lmg" { "importance" } else { "mean answer" })
