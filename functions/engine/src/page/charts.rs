@@ -128,10 +128,12 @@ fn zero(channel: &str) -> Value {
     json!({"data": {"values": [{}]}, "mark": {"type": "rule", "color": "var(--axis)", "strokeDash": [4, 3]}, "encoding": {channel: {"datum": 0}}})
 }
 
-/// An axis of numbers that goes across: the labels at its ends stay inside of the chart.
+/// An axis of numbers that goes across: its labels stay inside of the chart, and apart from each other.
 fn across(axis: &Axis, more: Value) -> Value {
     let mut encoding = numbers(axis, more);
-    encoding["axis"]["labelFlush"] = json!(true);
+    for (key, value) in [("labelFlush", json!(true)), ("labelBound", json!(4)), ("labelSeparation", json!(6))] {
+        encoding["axis"][key] = value;
+    }
     encoding
 }
 
