@@ -607,8 +607,8 @@ fn written(data_type: &DataType, sample: &[String]) -> Written {
     Written::Other
 }
 
-/// The scale that answers are on, and whether the name says so too.
-fn scale(table: &str, name: &str, sample: &[String]) -> Option<(&'static str, Sure)> {
+/// The scale that answers are on, whether the name says so too, and what says so if it is not the name.
+fn scale(table: &str, name: &str, sample: &[String]) -> Option<(&'static str, Sure, String)> {
     let answers: Vec<f64> = sample.iter().filter_map(|value| value.trim().parse().ok()).collect();
     let share = |lowest: f64, highest: f64| {
         let within =
@@ -619,12 +619,23 @@ fn scale(table: &str, name: &str, sample: &[String]) -> Option<(&'static str, Su
     for (score, lowest, highest) in scales {
         let (like, _) = likeness(table, name, score);
         if like >= 0.6 && share(lowest, highest) >= 0.8 {
-            return Some((score, if like >= 0.9 { Sure::High } else { Sure::Fair }));
+            let sure = like >= 0.9;
+            let why = if sure { String::new() } else { "by a part of its name; ".to_owned() };
+            return Some((score, if sure { Sure::High } else { Sure::Fair }, why));
         }
     }
-    let any = ["score", "nps", "csat", "ces"].iter().any(|score| likeness(table, name, score).0 >= 0.6);
-    let fitting = scales.iter().find(|(_, lowest, highest)| share(*lowest, *highest) >= 0.95)?;
-    any.then_some((fitting.0, if fitting.0 == "csat" { Sure::Fair } else { Sure::Guess }))
+    if !["score", "nps", "csat", "ces"].iter().any(|score| likeness(table, name, score).0 >= 0.6) {
+        return None;
+    }
+    let (score, lowest, highest) = scales.into_iter().find(|(_, lowest, highest)| share(*lowest, *highest) >= 0.95)?;
+    let upper = score.to_uppercase();
+    let mut why = format!(
+        "a score by its name, and {upper} ({lowest} to {highest}) by its answers: it is the shortest scale that has them; "
+    );
+    if score == "nps" && !answers.contains(&0.0) {
+        why.push_str("no answer is 0, so that it may as well be another scale, of 1 to 10; ");
+    }
+    Some((score, if score == "csat" { Sure::Fair } else { Sure::Guess }, why))
 }
 
 /// The names of a column; one that is only called `id` is an id of what its table is about.
@@ -915,10 +926,11 @@ impl Seen {
         }
         for place in self.places(table).filter(|place| source == "interactions" && !taken.contains(&place.1)) {
             let (of, column) = self.at(place);
-            let Some((target, sure)) = scale(&of.name, &column.name, &column.sample) else { continue };
+            let Some((target, sure, why)) = scale(&of.name, &column.name, &column.sample) else { continue };
             choices.retain(|known| known.target != target || known.sure >= sure);
             if choice(&choices, target).is_none() {
-                choices.push(Choice { target, kind: Kind::Score, place, with: None, sure, why: column.said(target) });
+                let why = why + &column.said(target);
+                choices.push(Choice { target, kind: Kind::Score, place, with: None, sure, why });
             }
         }
         if source == "sales"
@@ -1517,11 +1529,21 @@ mod tests {
     #[test]
     fn the_scale_is_told_from_the_answers() {
         let answers = |from: i64, to: i64| (from..=to).map(|answer| answer.to_string()).collect::<Vec<_>>();
-        assert_eq!(scale("reviews", "review_score", &answers(1, 5)), Some(("csat", Sure::High)));
-        assert_eq!(scale("survey", "score", &answers(0, 10)), Some(("nps", Sure::Guess)));
-        assert_eq!(scale("survey", "customer_effort_score", &answers(1, 7)), Some(("ces", Sure::High)));
-        assert_eq!(scale("survey", "nps", &answers(0, 100)), None);
-        assert_eq!(scale("survey", "age", &answers(1, 5)), None);
+        let told = |name: &str, from: i64, to: i64| scale("survey", name, &answers(from, to));
+        assert_eq!(scale("reviews", "review_score", &answers(1, 5)), Some(("csat", Sure::High, String::new())));
+        assert_eq!(told("customer_effort_score", 1, 7), Some(("ces", Sure::High, String::new())));
+        assert_eq!(told("nps", 0, 100), None);
+        assert_eq!(told("age", 1, 5), None);
+        for (to, want, scale) in [(5, ("csat", Sure::Fair), "1 to 5"), (7, ("ces", Sure::Guess), "1 to 7")] {
+            let (score, sure, why) = told("score", 1, to).unwrap();
+            assert_eq!((score, sure), want);
+            assert!(why.contains(scale), "{why}");
+        }
+        for (from, doubted) in [(0, false), (1, true)] {
+            let (score, sure, why) = told("score", from, 10).unwrap();
+            assert_eq!((score, sure), ("nps", Sure::Guess));
+            assert!(why.contains("NPS (0 to 10)") && why.contains("another scale, of 1 to 10") == doubted, "{why}");
+        }
     }
 
     /// As Olist's: lines name orders, orders a customer of their own, and a column beside that is the person.
