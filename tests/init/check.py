@@ -149,6 +149,9 @@ def check(cxroi, work, write_lake):
     call(cxroi, "run", "--config", config, "--period", PERIOD)
     shutil.rmtree(found / "out")
     text = config.read_text()
+    # Both folders can be moved together.
+    places = [line for line in text.splitlines() if str(folder) in line and not line.startswith("#")]
+    assert not places and '"../lake/' in text, text
     assert 'timezone = "UTC"' in text and 'currency = "USD"' in text, text
     config.write_text(text.replace('timezone = "UTC"', 'timezone = "America/New_York"') + SETTINGS)
     call(cxroi, "run", "--config", config, "--period", PERIOD)

@@ -5,7 +5,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::iter::repeat_n;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -278,7 +279,9 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         currencies.extend(rows(&analyst, &sql).await?.into_iter().filter_map(|mut row| row.remove(0)));
     }
     let currencies: Vec<String> = currencies.into_iter().collect();
-    let here = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    // As paths of the configuration are read later: without looking at links.
+    let here = crate::resolve(&format!("{}/", folder.display()))?;
+    let here = here.to_file_path().unwrap_or_else(|()| folder.to_owned());
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for (source, parts) in &sources {
         files.extend(seen.staging(source, parts, &sources).map(|sql| (format!("sql/staging/{source}.sql"), sql)));
@@ -305,6 +308,21 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         written.join(", "),
         config = config.display()
     ))
+}
+
+/// The path of a place below a folder, beside it, or beside the folder that it is in, as seen from there; `None` of one that is
+/// further away, and where a link on the way up may lead elsewhere.
+fn relative(path: &Path, folder: &Path) -> Option<PathBuf> {
+    const UP: usize = 2;
+    let shared = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().count() - shared;
+    let is_link = |there: &Path| there.exists() && !there.canonicalize().is_ok_and(|real| real == there);
+    // The root alone is nothing that they share.
+    if up > UP || up > 0 && (shared < 2 || folder.ancestors().take(up).any(is_link)) {
+        return None;
+    }
+    let there = repeat_n(Component::ParentDir, up).chain(path.components().skip(shared)).collect::<PathBuf>();
+    Some(if there.as_os_str().is_empty() { PathBuf::from(".") } else { there })
 }
 
 /// The rows of a query as texts.
@@ -1332,7 +1350,7 @@ impl Seen {
             let path = url.to_file_path().ok().filter(|_| url.scheme() == "file");
             let Some(path) = path else { return text(url.as_str()) };
             let folder_of_files = if path.is_dir() { "/" } else { "" };
-            let path = path.strip_prefix(folder).unwrap_or(&path);
+            let path = relative(&path, folder).unwrap_or(path);
             text(&format!("{}{folder_of_files}", path.display().to_string().trim_end_matches('/')))
         };
         let zones = sources.values().flatten().flat_map(|(_, choices)| choices).filter_map(|choice| {
@@ -1475,6 +1493,22 @@ mod tests {
     fn table(name: &str, columns: Vec<Column>) -> Table {
         let url = Url::parse(&format!("s3://shop/{name}/")).unwrap();
         Table { name: name.to_owned(), url, rows: 1_000, columns }
+    }
+
+    #[test]
+    fn a_lake_nearby_is_named_as_seen_from_the_configuration() {
+        for (path, folder, want) in [
+            ("/work/shop/exports/orders.csv", "/work/shop", Some("exports/orders.csv")),
+            ("/work/exports/orders.csv", "/work/shop", Some("../exports/orders.csv")),
+            ("/work/exports/orders", "/work/shops/mine", Some("../../exports/orders")),
+            ("/work/exports", "/work/exports/guessed", Some("..")),
+            ("/work/exports", "/work/exports", Some(".")),
+            ("/work/exports/orders.csv", "/work/shops/of/mine", None),
+            ("/data/orders.csv", "/work", None),
+            ("/data/orders.csv", "/", Some("data/orders.csv")),
+        ] {
+            assert_eq!(relative(Path::new(path), Path::new(folder)), want.map(PathBuf::from), "{path} from {folder}");
+        }
     }
 
     #[test]
