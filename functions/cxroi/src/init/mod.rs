@@ -1,0 +1,525 @@
+//! `cxroi init`: looks at files that nobody has described, guesses which table and column is what, and writes the
+//! configuration and the staging SQL that a person would begin with. Every choice is printed with its reason.
+
+mod choices;
+mod names;
+mod output;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::iter::repeat_n;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use engine::contract::Kind;
+use engine::{Analyst, Error, Stores};
+use url::Url;
+
+use choices::may_link;
+use names::{listed, words};
+use values::{Written, is_id, written};
+
+/// Rows of a table that are looked at, and how many of them are taken as a sample, evenly.
+const LOOKED_AT: usize = 1_000_000;
+const SAMPLE: usize = 10_000;
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    data_type: DataType,
+    filled: usize,
+    distinct: usize,
+    sample: Vec<String>,
+    written: Written,
+}
+
+#[derive(Debug)]
+struct Table {
+    name: String,
+    url: Url,
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+/// A table and a column of it.
+type Place = (usize, usize);
+
+/// The values of a column are keys of another table.
+#[derive(Debug, Clone, PartialEq)]
+struct Link {
+    from: Place,
+    to: Place,
+    share: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sure {
+    Guess,
+    Fair,
+    High,
+}
+
+/// Where a column of the contract comes from.
+#[derive(Debug, Clone)]
+struct Choice {
+    target: &'static str,
+    kind: Kind,
+    place: Place,
+    /// Another column of the same table: a quantity to multiply with, or an id that makes this one unique.
+    with: Option<usize>,
+    sure: Sure,
+    why: String,
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+struct Seen {
+    tables: Vec<Table>,
+    links: Vec<Link>,
+    /// The key of customers that is only one order's, and the column beside it that is the person.
+    person: Option<(Place, Place)>,
+}
+
+/// A source of the contract with the tables that its rows are in.
+type Sources = BTreeMap<&'static str, Vec<(usize, Vec<Choice>)>>;
+
+/// Looks at everything below `lake`, writes `cxroi.toml` and staging SQL into `folder`, and says what was chosen and why.
+///
+/// # Errors
+/// [`Error::Input`] if a file is there already, or if nothing looks like sales.
+pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<String> {
+    let mut entries: BTreeMap<String, Url> = engine::entries(lake, stores).await?.into_iter().collect();
+    let mut skipped = String::new();
+    let analyst = match engine::explore(&entries, stores).await {
+        Ok(analyst) => analyst,
+        // One damaged file is no reason to see nothing.
+        Err(_) => {
+            for (name, url) in entries.clone() {
+                if let Err(error) = engine::explore(&BTreeMap::from([(name.clone(), url)]), stores).await {
+                    skipped.push_str(&format!("{name} is left out: {error}\n"));
+                    entries.remove(&name);
+                }
+            }
+            engine::explore(&entries, stores).await?
+        }
+    };
+    if entries.is_empty() {
+        let why = if skipped.is_empty() {
+            "name the folder of the files, or of one folder a table\n"
+        } else {
+            skipped.as_str()
+        };
+        return Err(
+            Error::Input(format!("{lake} holds no Parquet, CSV or JSON that can be read: {}", why.trim_end())).into()
+        );
+    }
+    let mut seen = Seen::default();
+    for (name, url) in entries {
+        seen.tables.push(look(&analyst, name, url).await?);
+    }
+    settle_days(&mut seen.tables);
+    seen.links = links(&analyst, &seen.tables).await?;
+    seen.person = seen.person();
+    let mut sources = seen.sources();
+    let Some(sales) = sources.get_mut("sales") else {
+        let tables: Vec<&str> = seen.tables.iter().map(|table| table.name.as_str()).collect();
+        return Err(Error::Input(format!(
+            "none of {} looks like sales: a number of money, an id of the order, and a time of its own or of the order's table; write cxroi.toml by hand, as the README says",
+            tables.join(", ")
+        ))
+        .into());
+    };
+    for (table, choices) in sales {
+        unless_copies(&analyst, &seen.tables[*table], choices).await?;
+    }
+    let mut currencies: BTreeSet<String> = BTreeSet::new();
+    for found in sources["sales"].iter().filter_map(|(_, choices)| choice(choices, "currency")) {
+        let (table, column) = seen.at(found.place);
+        let sql = format!("select distinct {} from raw.{} limit 9", quoted(&column.name), quoted(&table.name));
+        currencies.extend(rows(&analyst, &sql).await?.into_iter().filter_map(|mut row| row.remove(0)));
+    }
+    let currencies: Vec<String> = currencies.into_iter().collect();
+    // As paths of the configuration are read later: without looking at links.
+    let here = crate::resolve(&format!("{}/", folder.display()))?;
+    let here = here.to_file_path().unwrap_or_else(|()| folder.to_owned());
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    for (source, parts) in &sources {
+        files.extend(seen.staging(source, parts, &sources).map(|sql| (format!("sql/staging/{source}.sql"), sql)));
+    }
+    files.insert("cxroi.toml".to_owned(), seen.configuration(lake, &here, &sources, &currencies, !files.is_empty()));
+    if let Some(there) = files.keys().map(|file| folder.join(file)).find(|file| file.exists()) {
+        return Err(Error::Input(format!(
+            "{} is there already; move it away, or name another folder with --output",
+            there.display()
+        ))
+        .into());
+    }
+    for (file, text) in &files {
+        let path = folder.join(file);
+        let parent = path.parent().context("a file has a folder")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let config = folder.join("cxroi.toml");
+    let written: Vec<String> = files.keys().map(|file| folder.join(file).display().to_string()).collect();
+    Ok(format!(
+        "{skipped}{}\nwrote {}\nWhat next: look at what is only a guess, then\n  cxroi check --config {config}\n  cxroi run --config {config}\n",
+        seen.said(&sources, &currencies),
+        written.join(", "),
+        config = config.display()
+    ))
+}
+
+/// The path of a place below a folder, beside it, or beside the folder that it is in, as seen from there; `None` of one that is
+/// further away, and where a link on the way up may lead elsewhere.
+fn relative(path: &Path, folder: &Path) -> Option<PathBuf> {
+    const UP: usize = 2;
+    let shared = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().count() - shared;
+    let is_link = |there: &Path| there.exists() && !there.canonicalize().is_ok_and(|real| real == there);
+    // The root alone is nothing that they share.
+    if up > UP || up > 0 && (shared < 2 || folder.ancestors().take(up).any(is_link)) {
+        return None;
+    }
+    let there = repeat_n(Component::ParentDir, up).chain(path.components().skip(shared)).collect::<PathBuf>();
+    Some(if there.as_os_str().is_empty() { PathBuf::from(".") } else { there })
+}
+
+/// The rows of a query as texts.
+async fn rows(analyst: &Analyst, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let query = analyst.query(sql).await.with_context(|| format!("cannot ask the lake: {sql}"))?;
+    let mut rows = Vec::new();
+    for batch in query.collect().await.with_context(|| format!("cannot ask the lake: {sql}"))? {
+        let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8));
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        for row in 0..batch.num_rows() {
+            let text =
+                |column: &ArrayRef| column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned());
+            rows.push(columns.iter().map(text).collect());
+        }
+    }
+    Ok(rows)
+}
+
+/// Counts the values of every column and takes a sample of them.
+async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
+    let raw = format!("raw.{}", quoted(&name));
+    let all = analyst.query(&format!("select * from {raw}")).await.with_context(|| format!("cannot read {url}"))?;
+    let readable = |found: &DataType| {
+        !found.is_nested() && !matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+    };
+    let fields = all.schema().fields().iter().filter(|field| readable(field.data_type()));
+    let fields: Vec<(String, DataType)> =
+        fields.map(|field| (field.name().clone(), field.data_type().clone())).collect();
+    let part = format!("(select * from {raw} limit {LOOKED_AT}) as part");
+    let text = |name: &str| format!("cast({} as varchar)", quoted(name));
+    let counts = fields.iter().map(|(name, _)| format!(", count({0}), approx_distinct({0})", text(name)));
+    let counted = rows(analyst, &format!("select count(*){} from {part}", counts.collect::<String>())).await?;
+    let count = |at: usize| counted[0][at].as_deref().and_then(|count| count.parse().ok()).unwrap_or(0_usize);
+    let texts: Vec<String> = fields.iter().map(|(name, _)| text(name)).collect();
+    let step = (count(0) / SAMPLE).max(1);
+    let sample = if fields.is_empty() {
+        Vec::new()
+    } else {
+        let numbered = format!("(select *, row_number() over () as cxroi_row from {part}) as numbered");
+        rows(analyst, &format!("select {} from {numbered} where cxroi_row % {step} = 0", texts.join(", "))).await?
+    };
+    let mut columns = Vec::new();
+    for (at, (name, data_type)) in fields.into_iter().enumerate() {
+        let sample: Vec<String> = sample.iter().filter_map(|row| row[at].clone()).collect();
+        let (filled, mut distinct) = (count(1 + 2 * at), count(2 + 2 * at));
+        // The estimate is a few percent off, and whether a key is one has to be known.
+        if distinct * 10 >= filled * 8 && is_id(&sample) {
+            let exact = rows(analyst, &format!("select count(distinct {}) from {part}", text(&name))).await?;
+            distinct = exact[0][0].as_deref().and_then(|count| count.parse().ok()).unwrap_or(distinct);
+        }
+        let written = written(&data_type, &sample);
+        columns.push(Column { name, data_type, filled, distinct, sample, written });
+    }
+    Ok(Table { name, url, rows: count(0), columns })
+}
+
+/// Where no day is above 12, days come first if they do in the columns that show it.
+fn settle_days(tables: &mut [Table]) {
+    let all = tables.iter().flat_map(|table| &table.columns).map(|column| column.written);
+    let known: Vec<bool> = all
+        .filter_map(|written| match written {
+            Written::Days { day_first, sure: true } => Some(day_first),
+            _ => None,
+        })
+        .collect();
+    for column in tables.iter_mut().flat_map(|table| &mut table.columns) {
+        if let Written::Days { day_first, sure: false } = &mut column.written {
+            *day_first = known.contains(&true) && !known.contains(&false);
+        }
+    }
+}
+
+/// Which columns hold keys of other tables.
+async fn links(analyst: &Analyst, tables: &[Table]) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    let places = |table: usize| (0..tables[table].columns.len()).map(move |column| (table, column));
+    for to in (0..tables.len()).flat_map(places) {
+        let (parent, key) = (&tables[to.0], &tables[to.0].columns[to.1]);
+        if !key.is_key(parent.rows) {
+            continue;
+        }
+        for from in (0..tables.len()).filter(|table| *table != to.0).flat_map(places) {
+            let (child, value) = (&tables[from.0], &tables[from.0].columns[from.1]);
+            if !may_link(child, value, parent, key) {
+                continue;
+            }
+            let (one, other) = (quoted(&value.name), quoted(&key.name));
+            let found = rows(
+                analyst,
+                &format!(
+                    "select count(*), count(parent.id) from (select distinct cast({one} as varchar) as id from raw.{} where {one} is not null limit 500) as child left join (select distinct cast({other} as varchar) as id from raw.{}) as parent on parent.id = child.id",
+                    quoted(&child.name),
+                    quoted(&parent.name)
+                ),
+            )
+            .await?;
+            let number = |at: usize| found[0][at].as_deref().and_then(|count| count.parse().ok()).unwrap_or(0.0_f64);
+            let share = number(1) / number(0).max(1.0);
+            if share >= 0.8 || share >= 0.5 && words(&value.name) == words(&key.name) {
+                links.push(Link { from, to, share });
+            }
+        }
+    }
+    Ok(links)
+}
+
+/// An id of the line that does not tell the lines of an order apart would make copies of them: then there is none.
+async fn unless_copies(analyst: &Analyst, table: &Table, choices: &mut Vec<Choice>) -> Result<()> {
+    let (Some(order), Some(line)) = (choice(choices, "order_id"), choice(choices, "line_id")) else { return Ok(()) };
+    let ids = [order, line].map(|choice| format!("cast({} as varchar)", quoted(&table.columns[choice.place.1].name)));
+    let (raw, ids) = (quoted(&table.name), ids.join(", "));
+    let sql =
+        format!("select count(*), sum(copies) from (select count(*) as copies from raw.{raw} group by {ids}) as lines");
+    let found = rows(analyst, &sql).await?;
+    let number = |at: usize| found[0][at].as_deref().and_then(|count| count.parse().ok()).unwrap_or(0.0_f64);
+    if number(0) < 0.9 * number(1) {
+        choices.retain(|choice| choice.target != "line_id");
+    }
+    Ok(())
+}
+
+/// A name as SQL takes it.
+fn quoted(name: &str) -> String {
+    const WORDS: &str = "order group select from where user table case when end join on left right union all as and or not null in is \
+        by limit offset values interval timestamp date time start value key position year month day full cross inner \
+        using with desc asc distinct any some set to then else like between";
+    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    if name.chars().all(letters)
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && !listed(WORDS, name)
+        && !name.is_empty()
+    {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn choice<'a>(choices: &'a [Choice], target: &str) -> Option<&'a Choice> {
+    choices.iter().find(|choice| choice.target == target)
+}
+
+impl Seen {
+    fn at(&self, (table, column): Place) -> (&Table, &Column) {
+        (&self.tables[table], &self.tables[table].columns[column])
+    }
+
+    fn places(&self, table: usize) -> impl Iterator<Item = Place> {
+        (0..self.tables[table].columns.len()).map(move |column| (table, column))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names::likeness;
+    use super::values::scale;
+    use super::*;
+
+    fn column(name: &str, sample: &[&str], distinct: usize) -> Column {
+        let sample: Vec<String> = sample.iter().map(|value| (*value).to_owned()).collect();
+        let written = written(&DataType::Utf8View, &sample);
+        Column { name: name.to_owned(), data_type: DataType::Utf8View, filled: 1_000, distinct, sample, written }
+    }
+
+    fn table(name: &str, columns: Vec<Column>) -> Table {
+        let url = Url::parse(&format!("s3://shop/{name}/")).unwrap();
+        Table { name: name.to_owned(), url, rows: 1_000, columns }
+    }
+
+    #[test]
+    fn a_lake_nearby_is_named_as_seen_from_the_configuration() {
+        for (path, folder, want) in [
+            ("/work/shop/exports/orders.csv", "/work/shop", Some("exports/orders.csv")),
+            ("/work/exports/orders.csv", "/work/shop", Some("../exports/orders.csv")),
+            ("/work/exports/orders", "/work/shops/mine", Some("../../exports/orders")),
+            ("/work/exports", "/work/exports/guessed", Some("..")),
+            ("/work/exports", "/work/exports", Some(".")),
+            ("/work/exports/orders.csv", "/work/shops/of/mine", None),
+            ("/data/orders.csv", "/work", None),
+            ("/data/orders.csv", "/", Some("data/orders.csv")),
+        ] {
+            assert_eq!(relative(Path::new(path), Path::new(folder)), want.map(PathBuf::from), "{path} from {folder}");
+        }
+    }
+
+    #[test]
+    fn names_in_several_languages_are_known() {
+        for (name, target) in [
+            ("Kunden-Nr", "customer_id"),
+            ("CustomerID", "customer_id"),
+            ("id_cliente", "customer_id"),
+            ("Rechnungsnummer", "order_id"),
+            ("InvoiceDate", "ordered_at"),
+            ("Bestelldatum", "ordered_at"),
+            ("Nettobetrag", "amount"),
+            ("order_item_id", "line_id"),
+            ("Weiterempfehlung", "nps"),
+        ] {
+            assert!(likeness("", name, target).0 >= 0.6, "{name}");
+        }
+        for (name, target) in [
+            ("customer_state", "customer_id"),
+            ("freight_value", "amount"),
+            ("order_status", "order_id"),
+            ("mwst_betrag", "amount"),
+        ] {
+            assert!(likeness("", name, target).0 < 0.6, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_told_from_the_values() {
+        let number = |comma, marks| Written::Number { comma, marks };
+        for (values, want) in [
+            ("12.50|-3", number(false, false)),
+            ("1.234,50|-3,5", number(true, false)),
+            ("12,50 €", number(true, true)),
+            ("1,234.50", number(false, false)),
+            ("2024-12-31|2024-12-31T10:15:00Z", Written::Time),
+            ("31.12.2024|1.2.2024 9:15", Written::Days { day_first: true, sure: true }),
+            ("12/1/2010 8:26|12/31/2010 9:00", Written::Days { day_first: false, sure: true }),
+            ("1/2/2024|3/4/2024", Written::Days { day_first: false, sure: false }),
+            ("EUR 12.50|EUR 3", number(false, true)),
+            ("c003|c004", Written::Other),
+            ("20241231", Written::Compact),
+            ("1577836800", Written::Seconds),
+            ("1577836800000", Written::Millis),
+            ("phone|web", Written::Other),
+        ] {
+            let sample: Vec<String> = values.split('|').map(str::to_owned).collect();
+            assert_eq!(written(&DataType::Utf8View, &sample), want, "{values}");
+        }
+    }
+
+    #[test]
+    fn the_scale_is_told_from_the_answers() {
+        let answers = |from: i64, to: i64| (from..=to).map(|answer| answer.to_string()).collect::<Vec<_>>();
+        let told = |name: &str, from: i64, to: i64| scale("survey", name, &answers(from, to));
+        assert_eq!(scale("reviews", "review_score", &answers(1, 5)), Some(("csat", Sure::High, String::new())));
+        assert_eq!(told("customer_effort_score", 1, 7), Some(("ces", Sure::High, String::new())));
+        assert_eq!(told("nps", 0, 100), None);
+        assert_eq!(told("age", 1, 5), None);
+        for (to, want, scale) in [(5, ("csat", Sure::Fair), "1 to 5"), (7, ("ces", Sure::Guess), "1 to 7")] {
+            let (score, sure, why) = told("score", 1, to).unwrap();
+            assert_eq!((score, sure), want);
+            assert!(why.contains(scale), "{why}");
+        }
+        for (from, doubted) in [(0, false), (1, true)] {
+            let (score, sure, why) = told("score", from, 10).unwrap();
+            assert_eq!((score, sure), ("nps", Sure::Guess));
+            assert!(why.contains("NPS (0 to 10)") && why.contains("another scale, of 1 to 10") == doubted, "{why}");
+        }
+    }
+
+    /// As Olist's: lines name orders, orders a customer of their own, and a column beside that is the person.
+    fn shop() -> Seen {
+        let order = ["a1", "a2", "a3"];
+        let tables = vec![
+            table(
+                "items",
+                vec![
+                    column("order_id", &order, 700),
+                    column("price", &["1.50", "2"], 90),
+                    column("freight_value", &["1.5"], 9),
+                ],
+            ),
+            table(
+                "orders",
+                vec![
+                    column("order_id", &order, 1_000),
+                    column("customer_id", &["c1", "c2"], 1_000),
+                    column("order_purchase_timestamp", &["2024-12-31 10:15:00"], 990),
+                ],
+            ),
+            table(
+                "customers",
+                vec![
+                    column("customer_id", &["c1", "c2"], 1_000),
+                    column("customer_unique_id", &["p1", "p2"], 950),
+                    column("customer_state", &["SP", "RJ"], 27),
+                ],
+            ),
+        ];
+        let link = |from, to| Link { from, to, share: 1.0 };
+        let mut seen = Seen { tables, links: vec![link((0, 0), (1, 0)), link((1, 1), (2, 0))], person: None };
+        seen.person = seen.person();
+        seen
+    }
+
+    #[test]
+    fn a_customer_is_the_person_behind_the_order() {
+        let seen = shop();
+        assert_eq!(seen.person, Some(((2, 0), (2, 1))));
+        let sources = seen.sources();
+        let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
+        for part in [
+            "customers.customer_unique_id as customer_id,",
+            "orders.order_purchase_timestamp as ordered_at,",
+            "items.price as amount,",
+            "from raw.sales as items\nleft join raw.orders as orders on orders.order_id = items.order_id\n\
+             left join raw.customers as customers on customers.customer_id = orders.customer_id\n",
+        ] {
+            assert!(sales.contains(part), "{part}\nnot in\n{sales}");
+        }
+        assert!(sales.contains("not added to the amount: freight_value"), "{sales}");
+    }
+
+    #[test]
+    fn answers_and_calls_are_one_source() {
+        let answers = [column("customer_id", &["a", "b"], 300), column("date", &["2024-12-31"], 300)];
+        let more = [column("answer_id", &["1", "2"], 1_000), column("nps", &["3", "10"], 11)];
+        let answers = answers.into_iter().chain(more).collect();
+        let calls = [column("customer_id", &["a", "b"], 300), column("called_at", &["2024-12-31 10:15:00"], 300)];
+        let calls = calls.into_iter().chain([column("duration_min", &["3", "12"], 30)]).collect();
+        let seen = Seen { tables: vec![table("answers", answers), table("calls", calls)], ..Seen::default() };
+        let sources = seen.sources();
+        let interactions = seen.staging("interactions", &sources["interactions"], &sources).unwrap();
+        for part in [
+            "    \"date\" as occurred_at,\n    cast('answers/' || cast(answer_id as varchar) as varchar) as interaction_id,\n",
+            "    'answers' as channel,  -- guess",
+            "cast(nps as varchar) as nps,\n    cast(null as varchar) as handle_seconds,\nfrom raw.interactions\nunion all\n",
+            "cast(null as varchar) as nps,\n    cast(try_cast(duration_min as double) * 60 as varchar) as handle_seconds,\n",
+            "from raw.calls\n",
+        ] {
+            assert!(interactions.contains(part), "{part}\nnot in\n{interactions}");
+        }
+    }
+
+    #[test]
+    fn own_names_need_no_staging_file() {
+        let columns = ["customer_id", "order_id"].map(|name| column(name, &["a", "b"], 900));
+        let more = [column("ordered_at", &["2024-12-31"], 300), column("amount", &["1.50"], 300)];
+        let seen = Seen { tables: vec![table("sales", columns.into_iter().chain(more).collect())], ..Seen::default() };
+        let sources = seen.sources();
+        assert_eq!(seen.staging("sales", &sources["sales"], &sources), None);
+    }
+}

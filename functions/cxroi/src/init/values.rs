@@ -1,0 +1,209 @@
+//! What values say of their column: how they are written, which scale answers are on, and what the column can hold.
+
+use arrow::datatypes::DataType;
+use engine::contract::Kind;
+use engine::plural;
+
+use super::names::likeness;
+use super::{Column, Sure};
+
+/// How a number or a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Number {
+        comma: bool,
+        marks: bool,
+    },
+    /// The contract reads it as it is.
+    Time,
+    YearFirst,
+    /// 31/12/2024 or 12/31/2024; which of them may have to be told from other columns.
+    Days {
+        day_first: bool,
+        sure: bool,
+    },
+    /// 20241231
+    Compact,
+    Seconds,
+    Millis,
+    Other,
+}
+
+pub(super) fn is_id(sample: &[String]) -> bool {
+    !sample.is_empty() && sample.iter().all(|value| value.len() <= 64 && !value.contains([' ', ':', '\n', '.', ',']))
+}
+
+/// How the values of a column are written: so that nine of ten can be read.
+pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
+    if matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) {
+        return Written::Time;
+    }
+    if data_type.is_floating() || matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..)) {
+        return Written::Number { comma: false, marks: false };
+    }
+    let values: Vec<&str> = sample.iter().map(|value| value.trim()).filter(|value| !value.is_empty()).collect();
+    let most = |test: &dyn Fn(&str) -> bool| {
+        let count = values.iter().filter(|value| test(value)).count();
+        !values.is_empty() && count * 10 >= values.len() * 9
+    };
+    let whole =
+        |value: &str, from: i64, to: i64| value.parse::<i64>().is_ok_and(|number| from <= number && number < to);
+    let month_and_day = |value: &str| {
+        value.len() == 8 && whole(&value[4..6], 1, 13) && whole(&value[6..], 1, 32) && whole(&value[..4], 1990, 2100)
+    };
+    if most(&|value| value.is_ascii() && month_and_day(value)) {
+        return Written::Compact;
+    }
+    if most(&|value| whole(value, 946_684_800, 4_102_444_800)) {
+        return Written::Seconds;
+    }
+    if most(&|value| whole(value, 946_684_800_000, 4_102_444_800_000)) {
+        return Written::Millis;
+    }
+    if most(&|value| value.parse::<f64>().is_ok_and(f64::is_finite)) {
+        return Written::Number { comma: false, marks: false };
+    }
+    let iso = |value: &str| {
+        let day: Vec<&str> = value.get(..10).unwrap_or_default().split('-').collect();
+        day.iter().map(|part| part.len()).eq([4, 2, 2]) && whole(day[1], 1, 13) && whole(day[2], 1, 32)
+    };
+    if most(&iso) {
+        return Written::Time;
+    }
+    let day = |value: &str| -> Option<[i64; 3]> {
+        let day = value.split([' ', 'T']).next()?;
+        let parts: Vec<i64> = day.split(['.', '/', '-']).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        parts.try_into().ok()
+    };
+    let days: Vec<[i64; 3]> = values.iter().filter_map(|value| day(value)).collect();
+    if !values.is_empty() && days.len() * 10 >= values.len() * 9 {
+        let largest = |at: usize| days.iter().map(|day| day[at]).max().unwrap_or(0);
+        return match (largest(0), largest(1)) {
+            (1000.., ..=12) => Written::YearFirst,
+            (13..=31, ..=12) => Written::Days { day_first: true, sure: true },
+            (..=12, 13..=31) => Written::Days { day_first: false, sure: true },
+            (..=12, ..=12) => {
+                let dots = values.iter().any(|value| value.contains('.'));
+                Written::Days { day_first: dots, sure: dots }
+            }
+            _ => Written::Other,
+        };
+    }
+    let bare = |value: &str| -> String { value.chars().filter(|letter| "0123456789,.-".contains(*letter)).collect() };
+    // A currency may stand beside a number, but an id such as c003 is none.
+    let lone = |part: &str| {
+        !part.is_empty() && !part.chars().any(char::is_alphabetic) && bare(part).len() + 1 >= part.chars().count()
+    };
+    let word = |part: &str| part.chars().count() <= 3 && !part.contains(|letter: char| letter.is_ascii_digit());
+    let number = |value: &str| {
+        let parts: Vec<&str> = value.split_whitespace().collect();
+        parts.iter().any(|part| lone(part)) && parts.iter().all(|part| lone(part) || word(part))
+    };
+    if most(&|value| number(value) && value.contains(|letter: char| letter.is_ascii_digit())) {
+        let marks = values.iter().any(|value| bare(value).len() < value.len());
+        // The last of the two separates decimals; a comma with three digits behind it, and nothing else, thousands.
+        let comma = |value: &str| {
+            value.rfind(',').is_some_and(|at| value.rfind('.').is_none_or(|dot| dot < at) && value.len() - at != 4)
+        };
+        let comma = values.iter().any(|value| comma(&bare(value)));
+        let plain = |value: &str| {
+            bare(value).replace(if comma { '.' } else { ',' }, "").replace(',', ".").parse::<f64>().is_ok()
+        };
+        if most(&plain) {
+            return Written::Number { comma, marks };
+        }
+    }
+    Written::Other
+}
+
+/// The scale that answers are on, whether the name says so too, and what says so if it is not the name.
+pub(super) fn scale(table: &str, name: &str, sample: &[String]) -> Option<(&'static str, Sure, String)> {
+    let answers: Vec<f64> = sample.iter().filter_map(|value| value.trim().parse().ok()).collect();
+    let share = |lowest: f64, highest: f64| {
+        let within =
+            answers.iter().filter(|answer| answer.fract() == 0.0 && (lowest..=highest).contains(*answer)).count();
+        within as f64 / sample.len().max(1) as f64
+    };
+    let scales = [("csat", 1.0, 5.0), ("ces", 1.0, 7.0), ("nps", 0.0, 10.0)];
+    for (score, lowest, highest) in scales {
+        let (like, _) = likeness(table, name, score);
+        if like >= 0.6 && share(lowest, highest) >= 0.8 {
+            let sure = like >= 0.9;
+            let why = if sure { String::new() } else { "by a part of its name; ".to_owned() };
+            return Some((score, if sure { Sure::High } else { Sure::Fair }, why));
+        }
+    }
+    if !["score", "nps", "csat", "ces"].iter().any(|score| likeness(table, name, score).0 >= 0.6) {
+        return None;
+    }
+    let (score, lowest, highest) = scales.into_iter().find(|(_, lowest, highest)| share(*lowest, *highest) >= 0.95)?;
+    let upper = score.to_uppercase();
+    let mut why = format!(
+        "a score by its name, and {upper} ({lowest} to {highest}) by its answers: it is the shortest scale that has them; "
+    );
+    if score == "nps" && !answers.contains(&0.0) {
+        why.push_str("no answer is 0, so that it may as well be another scale, of 1 to 10; ");
+    }
+    Some((score, if score == "csat" { Sure::Fair } else { Sure::Guess }, why))
+}
+
+impl Column {
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self.written, Written::Number { .. }) || self.data_type.is_integer()
+    }
+
+    pub(super) fn is_time(&self) -> bool {
+        !matches!(self.written, Written::Number { .. } | Written::Other)
+    }
+
+    /// Whether nearly every row has a value of its own; a few copies are what exports have.
+    pub(super) fn is_key(&self, rows: usize) -> bool {
+        rows > 1 && self.filled * 20 >= rows * 19 && self.distinct * 10 >= self.filled * 9 && is_id(&self.sample)
+    }
+
+    pub(super) fn is_unique(&self) -> bool {
+        self.distinct == self.filled
+    }
+
+    /// Whether the values can be what a column of the contract holds.
+    pub(super) fn fits(&self, target: &str, kind: Kind) -> bool {
+        let flag = |value: &String| FLAGS.iter().any(|(words, _)| words.contains(&value.to_lowercase().as_str()));
+        match kind {
+            _ if self.filled == 0 => false,
+            Kind::Text if target.ends_with("_id") => self.written != Written::Time && self.distinct > 1,
+            Kind::Text if target == "initiative" => !self.is_time(),
+            Kind::Text => !self.is_time() && (self.distinct <= 300 || self.distinct * 20 <= self.filled),
+            Kind::Instant | Kind::Day => self.is_time(),
+            Kind::Month => self.written == Written::Time || self.sample.iter().all(|value| value.len() == 7),
+            Kind::Money | Kind::Number | Kind::Seconds | Kind::Whole => self.is_number(),
+            Kind::Flag => self.data_type == DataType::Boolean || self.sample.iter().all(flag),
+            Kind::Score => false,
+        }
+    }
+
+    /// What is in it, in a few words; no values of ids and of free text, which may be personal.
+    pub(super) fn said(&self, target: &str) -> String {
+        let values = plural(self.filled, "value", "values");
+        let counts = format!("{} {values}, about {} different", self.filled, self.distinct.min(self.filled));
+        let unsorted = matches!(self.written, Written::Days { .. });
+        if target.ends_with("_id") || unsorted || self.written == Written::Other && self.distinct > 50 {
+            return counts;
+        }
+        let shortest = |value: &String| value.chars().take(19).collect::<String>();
+        let numbers: Vec<f64> = self.sample.iter().filter_map(|value| value.parse().ok()).collect();
+        let ends = if numbers.len() == self.sample.len() {
+            let lowest = numbers.iter().copied().reduce(f64::min).zip(numbers.iter().copied().reduce(f64::max));
+            lowest.map(|(lowest, highest)| (lowest.to_string(), highest.to_string()))
+        } else {
+            self.sample.iter().min().map(shortest).zip(self.sample.iter().max().map(shortest))
+        };
+        let (lowest, highest) = ends.unwrap_or_default();
+        format!("{counts}, from {lowest:?} to {highest:?}")
+    }
+}
+
+/// What people write for true and false, beside what every database reads.
+pub(super) const FLAGS: &[(&[&str], bool)] = &[
+    (&["1", "true", "t", "yes", "y", "ja", "j", "si", "sí", "s", "oui", "o", "sim", "wahr"], true),
+    (&["0", "false", "f", "no", "n", "nein", "non", "nao", "não", "falsch"], false),
+];
