@@ -1,7 +1,8 @@
 -- How scores go with what customers spend and cost later: sums for the regression of each outcome on the score, with earlier
 -- spend, segment, tenure and month held equal (functions/stats/src/regression.rs). Of the list 1, spend before, score each
 -- element with each of that list and the outcomes revenue 0 to 6 months later, placebo, active and service cost; score and
--- spend are less their means, so that nothing is lost in the subtraction.
+-- spend are less their means, so that nothing is lost in the subtraction. Service contacts are one more score, of every month with
+-- an answer; their unit makes the most of them ten, as of a score, in measures/association_errors.
 -- grain: score, segment, tenure_band, month
 with scored as (
     select 'nps' as score, nps as x, *
@@ -15,9 +16,17 @@ with scored as (
     select 'ces' as score, ces as x, *
     from windows.answer_month
     where ces is not null
+    union all
+    select 'service_contacts' as score, contacts as x, *
+    from windows.answer_month
+    where contacts is not null
 ),
 means as (
-    select score, exact_sum(x) / count(*) as x, exact_sum(spend_before) / count(*) as spend_before
+    select
+        score,
+        exact_sum(x) / count(*) as x,
+        exact_sum(spend_before) / count(*) as spend_before,
+        greatest(1.0, max(x) / 10) as unit,
     from scored
     group by score
 ),
@@ -29,6 +38,7 @@ centred as (
         scored.month,
         means.x as mean_score,
         means.spend_before as mean_spend_before,
+        means.unit as score_unit,
         numbers(1.0, scored.spend_before - means.spend_before, scored.x - means.x) as numbers,
         numbers(
             1.0, scored.spend_before - means.spend_before, scored.x - means.x,
@@ -45,9 +55,10 @@ select
     month,
     mean_score,
     mean_spend_before,
+    score_unit,
     (select max(cap) from windows.cap where outcome = 'revenue') as revenue_cap,
     (select max(cap) from windows.cap where outcome = 'service_cost') as service_cost_cap,
     exact_products(numbers, numbers_and_outcomes) as products,
 from centred
-group by score, segment, tenure_band, month, mean_score, mean_spend_before
+group by score, segment, tenure_band, month, mean_score, mean_spend_before, score_unit
 order by score, segment, tenure_band, month

@@ -2,14 +2,14 @@
 -- the outcome does, after all that is held equal, summed over the customer's months. Of these the sums of products over
 -- customers (of the list revenue 0 to 6 months later, placebo, active, service cost each element with each), and over rows the
 -- sums of squares (of the same, with the mean of revenue 1 to 6 months later and its excess over the placebo last). Money is in
--- units of its cap: whole hundred-trillionths of it then hold it, whatever the currency, and add up in any order. The
+-- units of its cap, and a score in its own: whole hundred-trillionths then hold it, whatever the currency, and add up in any order. The
 -- coefficients are in fitted.association, which functions/engine/src/measures/association.rs makes of the first sums: a row for
 -- each cell, once with the coefficients of everybody and once with those of its segment, the scope.
 -- grain: score, segment
 with answers as (
     select
-        unnest(['nps', 'csat', 'ces']) as score,
-        unnest(numbers(nps, csat, ces)) as x,
+        unnest(['nps', 'csat', 'ces', 'service_contacts']) as score,
+        unnest(numbers(nps, csat, ces, contacts)) as x,
         customer_id,
         segment,
         tenure_band,
@@ -37,7 +37,7 @@ residuals as (
         fit.score,
         fit.scope as segment,
         scored.customer_id,
-        x - fit.score_prior * spend_before - fit.score_fitted as score_residual,
+        (x - fit.score_prior * spend_before - fit.score_fitted) / fit.score_unit as score_residual,
         (revenue_0 - fit.revenue_0_slope * x - fit.revenue_0_prior * spend_before - fit.revenue_0_fitted) / fit.revenue_unit as revenue_0,
         (revenue_1 - fit.revenue_1_slope * x - fit.revenue_1_prior * spend_before - fit.revenue_1_fitted) / fit.revenue_unit as revenue_1,
         (revenue_2 - fit.revenue_2_slope * x - fit.revenue_2_prior * spend_before - fit.revenue_2_fitted) / fit.revenue_unit as revenue_2,

@@ -1,7 +1,7 @@
 -- What each customer adds to the errors of the slopes of measures/first_difference: what the change of the score leaves unexplained
 -- times what the revenue does, after both months are held equal, summed over the customer's answers. Of these the sums of products over
--- customers, of the list revenue three months before to three after, each element with each. Revenue is in units of its cap, as in
--- measures/association_errors. The coefficients are in fitted.first_difference, a row for each cell, once with those of everybody and
+-- customers, of the list revenue three months before to three after, each element with each. Revenue is in units of its cap, and the
+-- change in its own, as in measures/association_errors. The coefficients are in fitted.first_difference, a row for each cell, once with those of everybody and
 -- once with those of its segment, the scope.
 -- grain: score, segment
 with changes as (
@@ -20,7 +20,7 @@ residuals as (
         fit.score,
         fit.scope as segment,
         changes.customer_id,
-        change - fit.change_fitted as change_residual,
+        (change - fit.change_fitted) / fit.change_unit as change_residual,
         (coalesce(revenue_lead_3, 0.0) - fit.revenue_lead_3_slope * change - fit.revenue_lead_3_fitted) / fit.revenue_unit as revenue_lead_3,
         (coalesce(revenue_lead_2, 0.0) - fit.revenue_lead_2_slope * change - fit.revenue_lead_2_fitted) / fit.revenue_unit as revenue_lead_2,
         (coalesce(revenue_lead_1, 0.0) - fit.revenue_lead_1_slope * change - fit.revenue_lead_1_fitted) / fit.revenue_unit as revenue_lead_1,

@@ -1,6 +1,6 @@
 -- A customer's months with an answer to a survey, from six months after the customer came and after history began to six before
 -- the reported month, and what the customer spent and cost around them: the one fixed sample of all lags. Scores are means of
--- the month, money is capped as money for inference is, and a month without a row is 0. Spend before is a month's mean of the
+-- the month, contacts its service contacts, money is capped as money for inference is, and a month without a row is 0. Spend before is a month's mean of the
 -- three before the answer, the placebo that of the three before these, which no answer can have moved. Of each survey the
 -- customer's first answer is told. Months of a customer come one after the other, so customers are all that is sorted.
 -- grain: customer_id, month
@@ -22,6 +22,7 @@ eligible as (
         series.nps,
         series.csat,
         series.ces,
+        series.contacts,
     from windows.customer as customer
     inner join windows.customer_series as series on series.customer_id = customer.customer_id
     where customer.acquired_month is not null
@@ -39,6 +40,7 @@ around as (
         unnest(nps[7:$as_of - $history_from - 5]) as nps,
         unnest(csat[7:$as_of - $history_from - 5]) as csat,
         unnest(ces[7:$as_of - $history_from - 5]) as ces,
+        unnest(contacts[7:$as_of - $history_from - 5]) as contacts,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, -3, -1)) as spend_before,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, -6, -4)) as placebo,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 0, 0)) as revenue_0,
@@ -61,6 +63,7 @@ select
     nps,
     csat,
     ces,
+    contacts,
     coalesce(month = first_nps_month, false) as is_first_nps,
     coalesce(month = first_csat_month, false) as is_first_csat,
     coalesce(month = first_ces_month, false) as is_first_ces,

@@ -1,7 +1,8 @@
 -- What each customer did month by month: lists by month from the first of history to the reported one, of the customers who did
 -- anything. Money, months with an order (1) and answers to the NPS question are 0 in a month without a row; points are
--- promoters less detractors among these answers. Scores are means of the month, null without an answer. Months of a customer
--- come one after the other, so nothing is sorted; they are numbered so that months are merged as they are, and not as lists.
+-- promoters less detractors among these answers. Scores are means of the month, null without an answer; contacts are service
+-- contacts of a month with an answer to any survey, null in others. Months of a customer come one after the other, so nothing is
+-- sorted; they are numbered so that months are merged as they are, and not as lists.
 -- grain: customer_id
 with months as (
     select
@@ -17,6 +18,7 @@ with months as (
         cast(nps_sum as double) / nullif(nps_responses, 0) as nps,
         cast(csat_sum as double) / nullif(csat_responses, 0) as csat,
         cast(ces_sum as double) / nullif(ces_responses, 0) as ces,
+        case when nps_responses + csat_responses + ces_responses > 0 then contacts end as contacts,
     from facts.customer_history
     where month between $history_from and $as_of and customer_id is not null
 ),
@@ -32,6 +34,7 @@ series as (
         monthly_series(place, nps) as nps,
         monthly_series(place, csat) as csat,
         monthly_series(place, ces) as ces,
+        monthly_series(place, contacts) as contacts,
     from months
     where line > 0
     group by customer_id
@@ -47,5 +50,6 @@ select
     nps,
     csat,
     ces,
+    contacts,
 from series
 order by customer_id

@@ -307,12 +307,13 @@ def band(x):
     return np.where(x >= 9, "promoter", np.where(x <= 6, "detractor", "passive"))
 
 
-def answer_months(answers, since, revenue, cost, orders):
+def answer_months(answers, since, revenue, cost, orders, contacts):
     """3.1: one sample for all lags, and what was spent around each answer. The spend group (3.6) is of first answers."""
     rows = monthly(answers)
     rows["tenure"] = rows.month - rows.customer_id.map(since)
     rows = rows[rows.month.between(START + 6, AS_OF - 6) & (rows.tenure >= 6)]
     rows = rows.assign(tenure=np.digitize(rows.tenure, [12, 24]), z=around(revenue, rows, -3, -1) / 30_000,
+                       contacts=around(contacts, rows, 0, 0),
                        **{f"revenue_{lag}": around(revenue, rows, lag, lag) / 10_000 for lag in range(7)},
                        revenue_6m=around(revenue, rows, 1, 6) / 60_000, placebo=around(revenue, rows, -6, -4) / 30_000,
                        active_6m=np.where(around(orders, rows, 1, 6) > 0, 1.0, 0.0),
@@ -322,11 +323,12 @@ def answer_months(answers, since, revenue, cost, orders):
     return rows.assign(split=split, spend=np.where(rows.z <= 0, 0, np.where(rows.z <= split, 1, 2)))
 
 
-def answer_changes(answers, revenue):
+def answer_changes(answers, revenue, contacts):
     """3.4: from one month with an answer to the next, two months later or more; revenue before history is not known."""
     rows = monthly(answers)
-    before = rows.groupby("customer_id")[["month", "x"]].shift()
-    rows = rows.assign(before=before.month, change=rows.x - before.x)
+    rows = rows.assign(contacts=around(contacts, rows, 0, 0))
+    before = rows.groupby("customer_id")[["month", "x", "contacts"]].shift()
+    rows = rows.assign(before=before.month, change=rows.x - before.x, change_of_contacts=rows.contacts - before.contacts)
     rows = rows[(rows.month - rows.before >= 2) & (rows.month <= AS_OF - 3)].astype(dict(before=int))
     spent = lambda rows, lag: around(revenue, rows, lag, lag) / 10_000
     of_both = lambda rows, lag: spent(rows, lag) - spent(rows.assign(month=rows.before), lag)
@@ -397,12 +399,12 @@ def false_discoveries(p):
     return multipletests(p, method="fdr_bh")[1] if len(p) and None not in p else [None] * len(p)
 
 
-def of_association(put, rows, everybody):
+def of_association(put, rows, everybody, score="nps", x="x"):
     """3.2, 3.3: what a point of the score goes with, all else equal; the lags are a family of everybody's (1.9, F1)."""
     basis, _ = levels(*([rows.segment] if everybody else []), rows.tenure, rows.month)
-    x, slopes = np.column_stack([basis, rows.z, rows.x]), {}
+    x, slopes = np.column_stack([basis, rows.z, rows[x]]), {}
     for name, (outcome, lag) in OUTCOMES.items():
-        named = dict(score="nps", outcome=outcome, lag=str(lag))
+        named = dict(score=score, outcome=outcome, lag=str(lag))
         fit = regressed(rows[name], x, rows.customer_id)
         slopes[name], robust, prior = coefficient(fit), coefficient(fit), coefficient(fit)
         if not isinstance(fit, str):
@@ -413,19 +415,19 @@ def of_association(put, rows, everybody):
     q = false_discoveries([slopes[f"revenue_{lag}"].get("p") for lag in range(7)]) if everybody else [None] * 7
     for (name, (outcome, lag)), slope in zip(OUTCOMES.items(), slopes.values()):
         slope |= dict(q=q[lag]) if lag != "" and q[lag] is not None else {}
-        put("association", "slope", "", "ancova", slope, "nps", outcome, lag=str(lag))
+        put("association", "slope", "", "ancova", slope, score, outcome, lag=str(lag))
 
 
-def of_changes(put, rows):
+def of_changes(put, rows, score="nps", change="change"):
     """3.4: what a change of the score goes with. The lags of a segment are a family of their own (12.12)."""
     far = rows[(rows.month - rows.before >= 5) & (rows.before >= START + 3)]
     for method, own, lags in (("first_difference", rows, range(4)), ("first_difference_gap5", far, range(-3, 4))):
         basis, columns = levels(own.before, own.month)
-        x = np.column_stack([basis, own.change])
+        x = np.column_stack([basis, own[change]])
         fits = [regressed(own[f"revenue_{lag}"], x, own.customer_id) for lag in lags]
         slopes = [coefficient(fit) for fit in fits]
         for lag, fit, slope, q in zip(lags, fits, slopes, false_discoveries([slope.get("p") for slope in slopes])):
-            named = dict(score="nps", outcome="revenue", lag=str(lag))
+            named = dict(score=score, outcome="revenue", lag=str(lag))
             known = not isinstance(fit, str)
             put("association", "slope", "", method, slope | (dict(q=q) if known else {}), **named)
             for metric, count in dict(model_columns=columns + 1, model_rank=basis.shape[1] + 1).items():
@@ -934,7 +936,9 @@ def autoregressive(y, x, distance):
 
 def of_models(put, months, changes, lifetimes, drivers, everybody):
     of_association(put, months, everybody)
+    of_association(put, months, everybody, "service_contacts", "contacts")      # 2g: of months with an answer
     of_changes(put, changes)
+    of_changes(put, changes, "service_contacts", "change_of_contacts")
     of_first_answers(put, months[months["first"]], everybody)
     of_asymmetry(put, months, everybody)
     of_survival(put, lifetimes)
@@ -1007,7 +1011,8 @@ def expect():
     of = lambda frame: frame.customer_id.map(segments).fillna("(unknown)")
     panels = dict(revenue=capped(panel(bought, "amount", known.index)), cost=capped(cost),
                   orders=panel(bought.assign(orders=bought.amount > 0), "orders", known.index))
-    tables = [answer_months(answers, since, **panels), answer_changes(answers, panels["revenue"]),
+    called = panel(past.assign(contacts=1), "contacts", known.index)
+    tables = [answer_months(answers, since, **panels, contacts=called), answer_changes(answers, panels["revenue"], called),
               stays(answers, index, panels["orders"]), driver_scores(answers, panels["revenue"])]
     tables = [table.assign(segment=of(table)) for table in tables]
     of_models(put_for("(all)"), *tables, True)

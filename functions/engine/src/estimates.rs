@@ -68,7 +68,7 @@ pub struct Row {
     pub window: Option<&'static str>,
     /// `(all)` or one segment.
     pub segment: String,
-    /// `nps`, `csat` or `ces`.
+    /// `nps`, `csat` or `ces`; `service_contacts` where these stand in the place of a score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<&'static str>,
     /// The outcome that the number is about.

@@ -90,7 +90,11 @@ pub(crate) const TERMS: &[Term] = &[
     term("down_sell", "Down-sell", "less an order in the same categories"),
     term("frequency", "Frequency", "more or fewer orders in the same categories"),
     term("delta", "Change of retained revenue", "of customers who bought in both half-years"),
-    term("slope", "Slope on a score", "how much more goes with one point more of a score, all else equal"),
+    term(
+        "slope",
+        "Slope on a score",
+        "how much more goes with one point more of a score, or one service contact more, all else equal",
+    ),
     term("slope_prior_spend", "Slope on earlier spend", "what is held equal beside it"),
     term("spend_split", "Median of earlier spend", "what parts customers into those who spent little and much"),
     term("pearson", "Correlation by value", "of a first answer with the revenue after it"),

@@ -3,7 +3,7 @@
 use stats::Estimate;
 
 use crate::estimates::{ALL, Row, Status};
-use crate::measures::NOT_RECONCILED;
+use crate::measures::{CONTACTS, NOT_RECONCILED};
 use crate::suppression::MERGED;
 
 /// What a grade allows to say of a value and its reason.
@@ -236,21 +236,32 @@ impl Report<'_> {
 
     /// Whether scores change before revenue does.
     pub(crate) fn order(&self) -> Option<String> {
-        let lags: Vec<&Row> = self.all("association", "slope", "first_difference_gap5").collect();
+        self.order_of("nps", ["NPS", "NPS answers", "answers"])
+    }
+
+    /// Whether service contacts change before revenue does.
+    pub(crate) fn order_of_contacts(&self) -> Option<String> {
+        self.order_of(CONTACTS, ["service contacts", "service contacts", "contacts"])
+    }
+
+    fn order_of(&self, score: &str, [name, what, short]: [&str; 3]) -> Option<String> {
+        let lags = self.rows.iter().filter(|row| row.segment == ALL && row.score == Some(score));
+        let lags: Vec<&Row> =
+            lags.filter(|row| (row.metric, row.method) == ("slope", "first_difference_gap5")).collect();
         let flagged = |flag: &str| lags.iter().find(|row| row.flags.contains(&flag));
-        self.said(lags.first().copied(), "Whether NPS or revenue changes first", |_| {
+        self.said(lags.first().copied(), &format!("Whether {name} or revenue changes first"), |_| {
             if flagged("revenue_moves_first").is_some() {
-                return "Revenue changes before NPS answers do: answers may follow what customers bought.".to_owned();
+                return format!("Revenue changes before {what} do: {short} may follow what customers bought.");
             }
             match flagged("score_moves_first") {
                 Some(row) => format!(
-                    "A customer's NPS answers change before revenue does, by {}: this is an order in time, not a cause.",
+                    "A customer's {what} change before revenue does, by {}: this is an order in time, not a cause.",
                     match row.lag.unwrap_or_default() {
                         1 => "1 month".to_owned(),
                         months => format!("{months} months"),
                     }
                 ),
-                None => "Whether NPS answers or revenue change first is not shown.".to_owned(),
+                None => format!("Whether {what} or revenue change first is not shown."),
             }
         })
     }
@@ -578,6 +589,26 @@ mod tests {
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];
         assert_eq!(headlines(&all(), "EUR"), want);
+    }
+
+    #[test]
+    fn contacts_move_first_in_words_of_their_own() {
+        let said = |flag: &'static str| {
+            let lag = with(row("association", "slope", "money/customer-month", "first_difference_gap5"), -2.0, 1.0);
+            let rows = [Row { lag: Some(2), ..lag }.score(CONTACTS).flag(flag)];
+            let report = Report { rows: &rows, currency: "EUR" };
+            assert_eq!(report.order(), None, "nothing is known of NPS");
+            report.order_of_contacts().unwrap()
+        };
+        assert_eq!(
+            said("score_moves_first"),
+            "A customer's service contacts change before revenue does, by 2 months: this is an order in time, not a cause."
+        );
+        assert_eq!(
+            said("revenue_moves_first"),
+            "Revenue changes before service contacts do: contacts may follow what customers bought."
+        );
+        assert_eq!(said("interval_withheld"), "Whether service contacts or revenue change first is not shown.");
     }
 
     fn programme(grade: &'static str, flags: &[&'static str]) -> Vec<Row> {

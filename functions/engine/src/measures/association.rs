@@ -1,4 +1,5 @@
-//! How scores go with later revenue, activity and service cost, all else equal: association, never cause (grade E).
+//! How scores, and service contacts, go with later revenue, activity and service cost, all else equal: association, never cause
+//! (grade E).
 //!
 //! The placebo is revenue before the answer, which no answer can have moved: what the score "says" of it, it says through
 //! lasting differences between customers, and the excess over it is what is left.
@@ -8,7 +9,7 @@ use stats::Undefined;
 use stats::regression::{Fit, Shape, benjamini_hochberg};
 
 use super::panel::{self, ANSWERS, Fitted, HISTORY, Panel};
-use super::{SCORES, Scope, Sums};
+use super::{PREDICTORS, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{Row, Status};
 use crate::rows::Rows;
@@ -64,20 +65,24 @@ fn column(outcome: usize) -> String {
 
 /// The coefficients that `association_errors` reads.
 pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
-    let columns = ["revenue_unit", "service_cost_unit", "score_prior", "score_fitted"].map(str::to_owned);
+    let columns = ["revenue_unit", "service_cost_unit", "score_unit", "score_prior", "score_fitted"].map(str::to_owned);
     let of_outcome = |outcome| ["slope", "prior", "fitted"].map(|what| format!("{}_{what}", column(outcome)));
     let mut fitted = Fitted::new(ANSWERS, columns.into_iter().chain((0..OUTCOMES).flat_map(of_outcome)));
     for (name, panel) in &Panel::all(sums, ANSWERS)? {
         let Ok(fit) = panel.fit(sums, "products", SHAPE)? else { continue };
         let number = |name| Ok::<_, crate::Error>(sums.number(name, panel.row())?.unwrap_or_default());
         let (mean_score, mean_spend) = (number("mean_score")?, number("mean_spend_before")?);
-        let units =
-            [panel::unit(sums, "revenue_cap", panel.row())?, panel::unit(sums, "service_cost_cap", panel.row())?];
+        let units = [
+            panel::unit(sums, "revenue_cap", panel.row())?,
+            panel::unit(sums, "service_cost_cap", panel.row())?,
+            panel::unit_of_score(sums, "score_unit", panel.row())?,
+        ];
         let (score_prior, priors) = (fit.focal_on_control(0)[0], fit.of_control(0));
         fitted.add(name, panel, |levels| {
             // The sums were of numbers less their means, the errors are of the numbers as they are.
             let (score, outcomes) = fit.of_cell(levels);
-            let mut numbers = vec![units[0], units[1], score_prior, score[0] + mean_score - score_prior * mean_spend];
+            let mut numbers = units.to_vec();
+            numbers.extend([score_prior, score[0] + mean_score - score_prior * mean_spend]);
             for (outcome, fitted) in outcomes.iter().enumerate() {
                 let (slope, prior) = (fit.slopes[0][outcome], priors[outcome]);
                 numbers.extend([slope, prior, fitted - slope * mean_score - prior * mean_spend]);
@@ -91,7 +96,7 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let panels = Panel::all(sums.rows, ANSWERS)?;
     let mut rows = Vec::new();
-    for score in SCORES {
+    for score in PREDICTORS {
         let panel = panels.get(&(score.to_owned(), sums.segment.clone()));
         let errors = sums.errors_where("score", score)?;
         rows.extend(of_score(scope, score, sums.rows, panel, errors)?.into_iter().map(|row| scope.needs(HISTORY, row)));
@@ -130,15 +135,19 @@ fn of_score(
     let Some(errors) = errors else { return Ok(without(Status::InsufficientN)) };
     let revenue = panel::unit(sums, "revenue_cap", panel.row())?;
     let service_cost = panel::unit(sums, "service_cost_cap", panel.row())?;
+    let point = panel::unit_of_score(sums, "score_unit", panel.row())?;
     let (customers, answers) = (errors.integer("customers")?, errors.integer("answers")?);
     if !panel::is_large(scope.guards, &fit, customers) {
         return Ok(without(Status::InsufficientN).into_iter().map(|row| row.of(answers, customers)).collect());
     }
     let (products, squares) = (errors.numbers("products")?, errors.numbers("squares")?);
-    let unit_of = |outcome: &Outcome| match outcome.name {
-        "active_6m" => 1.0,
-        "service_cost_6m" => service_cost * service_cost,
-        _ => revenue * revenue,
+    let unit_of = |outcome: &Outcome| {
+        let unit = match outcome.name {
+            "active_6m" => 1.0,
+            "service_cost_6m" => service_cost,
+            _ => revenue,
+        };
+        unit * unit * point * point
     };
     let (mut clustered, mut robust, mut prior) = (Vec::new(), Vec::new(), Vec::new());
     for (outcome, by_row) in all.iter().zip(squares) {

@@ -1,4 +1,5 @@
-//! How changes of a score go with changes of revenue, before and after: what is lasting about a customer falls out. Grade E.
+//! How changes of a score, or of service contacts, go with changes of revenue, before and after: what is lasting about a customer
+//! falls out. Grade E.
 //!
 //! Whether experience moves before revenue does is only said of answers five months apart, of which nothing overlaps, and only if
 //! revenue before the answer goes with it nowhere, revenue after it somewhere, and there more than in the same month.
@@ -8,7 +9,7 @@ use stats::regression::{Fit, Shape, benjamini_hochberg};
 use stats::{Estimate, Undefined};
 
 use super::panel::{self, Factors, Fitted, Panel};
-use super::{SCORES, Scope, Sums};
+use super::{CONTACTS, PREDICTORS, Scope, Sums};
 use crate::error::Result;
 use crate::estimates::{Row, Status};
 use crate::rows::Rows;
@@ -37,19 +38,20 @@ const TELLS: f64 = 0.05;
 
 /// The coefficients that `first_difference_errors` reads.
 pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
-    let columns = ["revenue_unit", "change_fitted"].map(str::to_owned);
+    let columns = ["revenue_unit", "change_unit", "change_fitted"].map(str::to_owned);
     let of_outcome = |(name, _): (&str, i32)| ["slope", "fitted"].map(|what| format!("{name}_{what}"));
     let mut fitted = Fitted::new(FACTORS, columns.into_iter().chain(MONTHS.into_iter().flat_map(of_outcome)));
     for (name, panel) in &Panel::all(sums, FACTORS)? {
         let Ok(fit) = panel.fit(sums, "products", SHAPE)? else { continue };
         let mean_change = sums.number("mean_change", panel.row())?.unwrap_or_default();
         let unit = panel::unit(sums, "revenue_cap", panel.row())?;
+        let change_unit = panel::unit_of_score(sums, "change_unit", panel.row())?;
         fitted.add(name, panel, |levels| {
             // Changes were less their mean in the sums; here they are as they are.
             let (change, outcomes) = fit.of_cell(levels);
             let outcomes = fit.slopes[0].iter().zip(outcomes);
             let outcomes = outcomes.flat_map(|(slope, fitted)| [*slope, fitted - slope * mean_change]);
-            [unit, change[0] + mean_change].into_iter().chain(outcomes).collect()
+            [unit, change_unit, change[0] + mean_change].into_iter().chain(outcomes).collect()
         });
     }
     fitted.table()
@@ -58,7 +60,7 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
     let panels = Panel::all(sums.rows, FACTORS)?;
     let mut rows = Vec::new();
-    for score in SCORES {
+    for score in PREDICTORS {
         for (method, model, from, history) in [
             ("first_difference", score.to_owned(), SAME, HISTORY),
             ("first_difference_gap5", format!("{score}_gap5"), 0, HISTORY_GAP5),
@@ -95,7 +97,8 @@ fn found(scope: &Scope, sums: &Sums, model: &str, panel: Option<&Panel>) -> Resu
     if !panel::is_large(scope.guards, &fit, customers) || scope.guards && customers < CUSTOMERS {
         return Ok(Err(Status::InsufficientN));
     }
-    let unit = panel::unit(sums.rows, "revenue_cap", panel.row())?;
+    let unit = panel::unit(sums.rows, "revenue_cap", panel.row())?
+        * panel::unit_of_score(sums.rows, "change_unit", panel.row())?;
     let products = errors.numbers("products")?;
     let product = |one: usize, other: usize| products[one * MONTHS.len() + other] * unit * unit;
     let weights = |at: usize| std::array::from_fn::<f64, { MONTHS.len() }, _>(|month| f64::from(u8::from(month == at)));
@@ -139,8 +142,13 @@ fn of_model(
     let tells = |at: usize| q.get(at - from).is_some_and(|q| *q <= TELLS);
     // Two months' answers overlap in what is compared: those five months apart alone may say what comes first.
     let no_lead = from == 0 && !(from..SAME).any(tells);
+    // More of a score is expected to go with more; contacts may go with more or with less, but then with more of that.
+    let direction = |at: usize| match score {
+        CONTACTS => found.slopes[at].map_or(0.0, |slope| slope.value),
+        _ => 1.0,
+    };
     let leads = |at: usize| {
-        let is_more = |more: Estimate| more.value > 0.0 && more.p.is_some_and(|p| p <= TELLS);
+        let is_more = |more: Estimate| more.value * direction(at) > 0.0 && more.p.is_some_and(|p| p <= TELLS);
         no_lead && at > SAME && tells(at) && found.beyond_same[at].is_ok_and(is_more)
     };
     let mut rows = Vec::new();

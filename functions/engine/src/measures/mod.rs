@@ -133,6 +133,12 @@ const MEASURES: &[Measure] = &[
 /// The scores that customers give.
 const SCORES: [&str; 3] = ["nps", "csat", "ces"];
 
+/// What stands in the place of a score: service contacts of a month with an answer to any survey.
+pub(crate) const CONTACTS: &str = "service_contacts";
+
+/// What money is held against: the scores, and service contacts over the same months.
+const PREDICTORS: [&str; 4] = ["nps", "csat", "ces", CONTACTS];
+
 /// Below this share of customers in strata with all bands, a standardised number is not about everybody.
 const COVERAGE: f64 = 0.8;
 

@@ -98,6 +98,11 @@ pub(super) fn unit(sums: &Rows, column: &str, row: usize) -> Result<f64> {
     Ok(if cap > Money::default() { cap.to_f64() } else { 1.0 })
 }
 
+/// The unit in which errors are summed of a score, or of how it changed: 1 but where there are far more service contacts than points.
+pub(super) fn unit_of_score(sums: &Rows, column: &str, row: usize) -> Result<f64> {
+    Ok(sums.number(column, row)?.unwrap_or(1.0))
+}
+
 /// A table `fitted.*`: a row for each cell of each panel, with these coefficients.
 pub(super) struct Fitted {
     factors: Factors,

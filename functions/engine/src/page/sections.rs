@@ -9,6 +9,7 @@ use super::charts::{self, Axis, Place, Point, Step};
 use super::{Block, Figure, Section, Table};
 use crate::estimates::{ALL, BANDS, Row};
 use crate::glossary::{self, GRADES, TERMS};
+use crate::measures::CONTACTS;
 use crate::summary::{Number, Summary};
 use crate::wording::{Report, figure, plural};
 
@@ -360,7 +361,7 @@ impl<'a> Page<'a> {
 
     fn association(&self) -> Section {
         let mut blocks = Vec::new();
-        for score in ["nps", "csat", "ces"] {
+        for score in ["nps", "csat", "ces", CONTACTS] {
             let slopes = || self.all("association").filter(|row| row.metric == "slope" && row.score == Some(score));
             let rows: Vec<&Row> = slopes()
                 .filter(|row| {
@@ -371,7 +372,20 @@ impl<'a> Page<'a> {
             if rows.is_empty() || rows.iter().all(|row| row.status == crate::Status::NotApplicable) {
                 continue;
             }
-            let name = Self::score_name(Some(score));
+            let (more, sentence, caution) = match score {
+                CONTACTS => (
+                    "service contact more".to_owned(),
+                    Some("Over the same months with an answer as scores: what goes with one service contact more in the month. Who was in touch and never answered is not in it.".to_owned()),
+                    "Does not show what a contact brings, or what sparing one would: customers are in touch because something \
+                     happened, and who buys more has more reason to be. The placebo is what differed before.",
+                ),
+                _ => (
+                    format!("point more of {}", Self::score_name(Some(score))),
+                    if score == "nps" { self.report.association() } else { None },
+                    "Does not show what a better score would bring: customers who answer higher differ in more than the answer. \
+                     The placebo is what differed before they answered.",
+                ),
+            };
             let place = |row: &Row| match (row.outcome, row.lag) {
                 (Some("placebo"), _) => Some(("before".to_owned(), "placebo: four to six months before the answer")),
                 (Some("revenue"), Some(lag)) => Some((lag.to_string(), "months after the answer")),
@@ -392,13 +406,13 @@ impl<'a> Page<'a> {
                 _ => String::new(),
             };
             blocks.push(Block::Figure(Figure {
-                title: format!("Revenue that goes with a point more of {name}"),
-                sentence: if score == "nps" { self.report.association() } else { None },
-                chart: (!points.is_empty()).then(|| charts::intervals(&points, &axis, "months from the answer", false, true)),
+                title: format!("Revenue that goes with a {more}"),
+                sentence,
+                chart: (!points.is_empty())
+                    .then(|| charts::intervals(&points, &axis, "months from the answer", false, true)),
                 without: self.nothing(&rows),
                 basis: self.basis(&rows),
-                caution: "Does not show what a better score would bring: customers who answer higher differ in more than the answer. \
-                          The placebo is what differed before they answered.",
+                caution,
                 table: Some(self.table("In figures", &rows, about)),
             }));
             let changes: Vec<&Row> = slopes().filter(|row| row.method == "first_difference_gap5").collect();
@@ -417,11 +431,16 @@ impl<'a> Page<'a> {
                 .collect();
             points.sort_by_key(|(lag, _)| *lag);
             let points: Vec<Point> = points.into_iter().map(|(_, point)| point).collect();
-            if score == "nps" {
+            let first = match score {
+                "nps" => Some(("NPS", self.report.order())),
+                CONTACTS => Some(("service contacts", self.report.order_of_contacts())),
+                _ => None,
+            };
+            if let Some((name, sentence)) = first {
                 let axis = self.axis("money/customer-month", &points);
                 blocks.push(Block::Figure(Figure {
-                    title: "Which changes first, NPS or revenue".to_owned(),
-                    sentence: self.report.order(),
+                    title: format!("Which changes first, {name} or revenue"),
+                    sentence,
                     chart: (!points.is_empty()).then(|| {
                         charts::intervals(&points, &axis, "months from the answer (below 0: before it)", false, true)
                     }),
