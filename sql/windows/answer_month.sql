@@ -1,8 +1,9 @@
 -- A customer's months with an answer to a survey, from six months after the customer came and after history began to six before
 -- the reported month, and what the customer spent and cost around them: the one fixed sample of all lags. Scores are means of
--- the month, contacts its service contacts, money is capped as money for inference is, and a month without a row is 0. Spend before is a month's mean of the
--- three before the answer, the placebo that of the three before these, which no answer can have moved. Of each survey the
--- customer's first answer is told. Months of a customer come one after the other, so customers are all that is sorted.
+-- the month, contacts its service contacts, money is capped as money for inference is unless it is raw, and a month without a row
+-- is 0. Spend before is a month's mean of the three before the answer, the placebo that of the three before these, which no answer
+-- can have moved. Of each survey the customer's first answer is told. Months of a customer come one after the other, so customers
+-- are all that is sorted.
 -- grain: customer_id, month
 with caps as (
     select
@@ -17,6 +18,7 @@ eligible as (
         customer.acquired_month,
         greatest(6, customer.acquired_month + 6 - $history_from) as place,
         series_capped(series.revenue, -(select revenue from caps), (select revenue from caps)) as revenue,
+        series.revenue as revenue_raw,
         series_capped(series.service_cost, null, (select service_cost from caps)) as service_cost,
         series.active,
         series.nps,
@@ -51,6 +53,7 @@ around as (
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 5, 5)) as revenue_5,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 6, 6)) as revenue_6,
         unnest(moving_sums(revenue, 6, $as_of - $history_from - 6, 1, 6)) as revenue_6m,
+        unnest(moving_sums(revenue_raw, 6, $as_of - $history_from - 6, 1, 6)) as revenue_6m_raw,
         unnest(moving_sums(active, 6, $as_of - $history_from - 6, 1, 6)) as active_6m,
         unnest(moving_sums(service_cost, 6, $as_of - $history_from - 6, 1, 6)) as service_cost_6m,
     from eligible
@@ -77,6 +80,7 @@ select
     revenue_5,
     revenue_6,
     cast(cast(revenue_6m as decimal(30, 4)) as double) / 6 as revenue_6m,
+    cast(cast(revenue_6m_raw as decimal(30, 4)) as double) / 6 as revenue_6m_raw,
     case when active_6m > 0 then 1.0 else 0.0 end as active_6m,
     cast(cast(service_cost_6m as decimal(30, 4)) as double) / 6 as service_cost_6m,
 from around

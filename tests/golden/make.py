@@ -307,13 +307,13 @@ def band(x):
     return np.where(x >= 9, "promoter", np.where(x <= 6, "detractor", "passive"))
 
 
-def answer_months(answers, since, revenue, cost, orders, contacts):
+def answer_months(answers, since, revenue, cost, orders, contacts, raw):
     """3.1: one sample for all lags, and what was spent around each answer. The spend group (3.6) is of first answers."""
     rows = monthly(answers)
     rows["tenure"] = rows.month - rows.customer_id.map(since)
     rows = rows[rows.month.between(START + 6, AS_OF - 6) & (rows.tenure >= 6)]
     rows = rows.assign(tenure=np.digitize(rows.tenure, [12, 24]), z=around(revenue, rows, -3, -1) / 30_000,
-                       contacts=around(contacts, rows, 0, 0),
+                       contacts=around(contacts, rows, 0, 0), revenue_6m_raw=around(raw, rows, 1, 6) / 60_000,
                        **{f"revenue_{lag}": around(revenue, rows, lag, lag) / 10_000 for lag in range(7)},
                        revenue_6m=around(revenue, rows, 1, 6) / 60_000, placebo=around(revenue, rows, -6, -4) / 30_000,
                        active_6m=np.where(around(orders, rows, 1, 6) > 0, 1.0, 0.0),
@@ -412,6 +412,9 @@ def of_association(put, rows, everybody, score="nps", x="x"):
             prior = dict(value=fit.params[-2])
         put("association", "slope", "", "ancova_hc1", robust, **named)
         put("association", "slope_prior_spend", "", "ancova", prior, **named)
+    raw = regressed(rows.revenue_6m_raw, x, rows.customer_id)       # 8: without caps; what is held equal has them
+    put("association", "slope_raw", "", "ancova", dict(status=raw) if isinstance(raw, str) else dict(value=raw.params[-1]) | size(raw),
+        score, "revenue_6m")
     q = false_discoveries([slopes[f"revenue_{lag}"].get("p") for lag in range(7)]) if everybody else [None] * 7
     for (name, (outcome, lag)), slope in zip(OUTCOMES.items(), slopes.values()):
         slope |= dict(q=q[lag]) if lag != "" and q[lag] is not None else {}
@@ -1012,7 +1015,8 @@ def expect():
     panels = dict(revenue=capped(panel(bought, "amount", known.index)), cost=capped(cost),
                   orders=panel(bought.assign(orders=bought.amount > 0), "orders", known.index))
     called = panel(past.assign(contacts=1), "contacts", known.index)
-    tables = [answer_months(answers, since, **panels, contacts=called), answer_changes(answers, panels["revenue"], called),
+    raw = panel(bought, "amount", known.index)
+    tables = [answer_months(answers, since, **panels, contacts=called, raw=raw), answer_changes(answers, panels["revenue"], called),
               stays(answers, index, panels["orders"]), driver_scores(answers, panels["revenue"])]
     tables = [table.assign(segment=of(table)) for table in tables]
     of_models(put_for("(all)"), *tables, True)

@@ -5,8 +5,8 @@
 //! lasting differences between customers, and the excess over it is what is left.
 
 use arrow::array::RecordBatch;
-use stats::Undefined;
 use stats::regression::{Fit, Shape, benjamini_hochberg};
+use stats::{Estimate, Undefined};
 
 use super::panel::{self, ANSWERS, Fitted, HISTORY, Panel};
 use super::{PREDICTORS, Scope, Sums};
@@ -20,7 +20,12 @@ const OUTCOMES: usize = 10;
 const PLACEBO: usize = 7;
 const ACTIVE: usize = 8;
 const SERVICE_COST: usize = 9;
-const SHAPE: Shape = Shape { controls: 1, focal: 1, outcomes: OUTCOMES };
+/// After them comes the mean of six months without caps, of which no errors are summed.
+const RAW: usize = OUTCOMES;
+const SHAPE: Shape = Shape { controls: 1, focal: 1, outcomes: OUTCOMES + 1 };
+
+/// The outcome that is told without caps, too.
+const MEAN_OF_SIX: &str = "revenue_6m";
 
 /// An outcome as a weighted sum of those that the model has.
 struct Outcome {
@@ -42,7 +47,7 @@ fn outcomes() -> Vec<Outcome> {
         one("active_6m", None, ACTIVE, "share"),
         one("service_cost_6m", None, SERVICE_COST, money),
     ]);
-    for (name, placebo) in [("revenue_6m", 0.0), ("excess", -1.0)] {
+    for (name, placebo) in [(MEAN_OF_SIX, 0.0), ("excess", -1.0)] {
         let weights = std::array::from_fn(|outcome| match outcome {
             1..LAGS => 1.0 / 6.0,
             PLACEBO => placebo,
@@ -83,7 +88,7 @@ pub(crate) fn fitted(sums: &Rows) -> Result<RecordBatch> {
             let (score, outcomes) = fit.of_cell(levels);
             let mut numbers = units.to_vec();
             numbers.extend([score_prior, score[0] + mean_score - score_prior * mean_spend]);
-            for (outcome, fitted) in outcomes.iter().enumerate() {
+            for (outcome, fitted) in outcomes.iter().take(OUTCOMES).enumerate() {
                 let (slope, prior) = (fit.slopes[0][outcome], priors[outcome]);
                 numbers.extend([slope, prior, fitted - slope * mean_score - prior * mean_spend]);
             }
@@ -120,11 +125,13 @@ fn of_score(
         let unit = if outcome.unit == "share" { "share/money" } else { "ratio" };
         Row { unit, ..row(outcome, "slope_prior_spend", "ancova") }
     };
+    let raw_row = |outcome: &Outcome| row(outcome, "slope_raw", "ancova");
     let all = outcomes();
     let without = |status: Status| {
         let rows = ["ancova", "ancova_hc1"].into_iter();
         let rows = rows.flat_map(|method| all.iter().map(move |outcome| row(outcome, "slope", method)));
-        rows.chain(all.iter().map(prior_row)).map(|row| row.without(status)).collect::<Vec<_>>()
+        let raw = all.iter().filter(|outcome| outcome.name == MEAN_OF_SIX).map(raw_row);
+        rows.chain(all.iter().map(prior_row)).chain(raw).map(|row| row.without(status)).collect::<Vec<_>>()
     };
     let Some(panel) = panel else { return Ok(without(Status::InsufficientN)) };
     let fit: Fit = match panel.fit(sums, "products", SHAPE)? {
@@ -149,14 +156,26 @@ fn of_score(
         };
         unit * unit * point * point
     };
-    let (mut clustered, mut robust, mut prior) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut clustered, mut robust, mut prior, mut raw) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (outcome, by_row) in all.iter().zip(squares) {
         let weighed = |values: &[f64]| -> f64 { outcome.weights.iter().zip(values).map(|(w, value)| w * value).sum() };
         let by_customer: f64 =
             products.chunks(OUTCOMES).zip(outcome.weights).map(|(row, weight)| weight * weighed(row)).sum();
         let slope = fit.clustered_slope(&outcome.weights, by_customer * unit_of(outcome), customers as f64);
         let of = |row: Row| row.of(answers, customers);
-        clustered.push(of(row(outcome, "slope", "ancova")).statistic(slope, None)?);
+        let slope_row = of(row(outcome, "slope", "ancova")).statistic(slope, None)?;
+        clustered.push(if outcome.name == MEAN_OF_SIX {
+            let values = [slope.ok(), Some(Estimate::census(fit.slopes[0][RAW]))];
+            let of_raw = of(raw_row(outcome));
+            raw.push(if slope.is_ok() {
+                of_raw.census(fit.slopes[0][RAW]).tail_sensitive(values)
+            } else {
+                of_raw.without(Status::Degenerate)
+            });
+            slope_row.tail_sensitive(values)
+        } else {
+            slope_row
+        });
         let with_hc1 = fit.robust_slope(&outcome.weights, by_row * unit_of(outcome));
         // It takes a customer's answers for those of several: tests/simulation has its coverage.
         let robust_row = of(row(outcome, "slope", "ancova_hc1")).statistic(with_hc1, None)?;
@@ -179,5 +198,5 @@ fn of_score(
         let about_revenue = matches!(row.outcome, Some("revenue" | "revenue_6m" | "placebo"));
         if confounded && about_revenue { row.flag("persistent_confounding") } else { row }
     };
-    Ok(clustered.into_iter().map(flagged).chain(robust).chain(prior).collect())
+    Ok(clustered.into_iter().map(flagged).chain(robust).chain(prior).chain(raw).collect())
 }

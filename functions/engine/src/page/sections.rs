@@ -401,10 +401,13 @@ impl<'a> Page<'a> {
             let about = |row: &Row| match (row.outcome, row.lag) {
                 (Some("placebo"), _) => "placebo: before the answer".to_owned(),
                 (Some("excess"), _) => "six months after it, beyond the placebo".to_owned(),
+                (Some("revenue_6m"), _) if row.metric == "slope_raw" => "the same mean, without caps".to_owned(),
                 (Some("revenue_6m"), _) => "mean of the six months after it".to_owned(),
                 (_, Some(lag)) => format!("{lag} {} after it", plural(lag, "month", "months")),
                 _ => String::new(),
             };
+            let raw = self.all("association").filter(|row| row.metric == "slope_raw" && row.score == Some(score));
+            let figures: Vec<&Row> = rows.iter().copied().chain(raw).collect();
             blocks.push(Block::Figure(Figure {
                 title: format!("Revenue that goes with a {more}"),
                 sentence,
@@ -413,7 +416,7 @@ impl<'a> Page<'a> {
                 without: self.nothing(&rows),
                 basis: self.basis(&rows),
                 caution,
-                table: Some(self.table("In figures", &rows, about)),
+                table: Some(self.table("In figures", &figures, about)),
             }));
             let changes: Vec<&Row> = slopes().filter(|row| row.method == "first_difference_gap5").collect();
             let mut points: Vec<(i32, Point)> = changes
