@@ -1,8 +1,9 @@
 -- Net value (margin less service cost) of the twelve months after a customer's answer to the NPS question
 -- (windows.first_answer), by month and band of the answer and by group of spend before it, as sums of products: of the list
 -- 1, month 1, ... month 12 each element with each, so that the first thirteen are customers and sums. Months after the reported
--- one are 0. Beside it, of the segment: customers active in twelve months, what acquired customers cost, and who answered as a
--- detractor in three months. A segment without such an answer is one row without a band.
+-- one are 0. Beside it, of the segment: customers active in twelve months, what acquired customers cost, who answered as a
+-- detractor in three months, and what those spent in twelve months, apart from all others: what is largest_ and absolute_ are amounts
+-- without their sign, of the customer with most and of all. A segment without such an answer is one row without a band.
 -- grain: segment, band, spend_group, month
 with values_after as (
     select
@@ -27,6 +28,19 @@ sums as (
     from values_after
     group by segment, band, spend_group, month
 ),
+detractors as (
+    select customer_id
+    from windows.customer_t3m
+    where nps_detractors > 0 and customer_id is not null
+),
+customers as (
+    select
+        customer.*,
+        detractors.customer_id is not null as is_exposed,
+    from windows.customer as customer
+    left join detractors on detractors.customer_id = customer.customer_id
+    where customer.customer_id is not null
+),
 segments as (
     select
         segment,
@@ -34,8 +48,14 @@ segments as (
         count(acquisition_cost) filter (where acquired_month between $as_of - 11 and $as_of) as acquired_customers,
         coalesce(sum(acquisition_cost) filter (where acquired_month between $as_of - 11 and $as_of), 0)
             as acquisition_cost,
-    from windows.customer
-    where customer_id is not null
+        count(*) filter (where is_exposed and lines_t12m > 0) as exposed_customers,
+        count(*) filter (where not is_exposed and lines_t12m > 0) as other_customers,
+        coalesce(sum(revenue_t12m) filter (where is_exposed), 0) as gross_exposure,
+        coalesce(max(abs(revenue_t12m)) filter (where is_exposed), 0) as largest_gross_exposure,
+        coalesce(sum(abs(revenue_t12m)) filter (where is_exposed), 0) as absolute_gross_exposure,
+        coalesce(max(abs(revenue_t12m)) filter (where not is_exposed), 0) as largest_others,
+        coalesce(sum(abs(revenue_t12m)) filter (where not is_exposed), 0) as absolute_others,
+    from customers
     group by segment
 ),
 answers as (
@@ -63,6 +83,13 @@ select
     segments.active_customers,
     segments.acquired_customers,
     segments.acquisition_cost,
+    segments.exposed_customers,
+    segments.other_customers,
+    segments.gross_exposure,
+    segments.largest_gross_exposure,
+    segments.absolute_gross_exposure,
+    segments.largest_others,
+    segments.absolute_others,
     coalesce(answers.answering_customers, 0) as answering_customers,
     coalesce(answers.score, 0) as score,
     coalesce(answers.responses, 0) as responses,

@@ -247,6 +247,11 @@ def of_segment(put, answers, contacts, lines, unnamed):
     contacts = contacts[contacts.month.between(AS_OF - 2, AS_OF)]
     put("kpi", "cost_per_contact", "T3M", "ratio", mean(contacts.service_cost.astype(float) / 10_000, contacts.customer_id))
 
+    low = now.customer_id[now.nps <= 6]                             # 8: what they spent, for nobody to take for a loss
+    exposed = lines[lines.customer_id.isin(low) & (lines.month > AS_OF - 12)]
+    exposure = dict(value=int(exposed.amount.sum()) / 10_000, customers=exposed.customer_id.nunique())
+    put("value", "gross_exposure", "T12M", "census", exposure if len(now) else dict(status="insufficient_n"), "nps", "revenue")
+
     every = pd.concat([lines, unnamed])
     spent = lambda first, last: int(every.amount[every.month.between(first, last)].sum())
     buyers = lambda months: lines.customer_id[lines.month > AS_OF - months].nunique()

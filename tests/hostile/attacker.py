@@ -299,6 +299,9 @@ def relations(rows, facts):
         money_of_nobody = facts["anonymous"] and (family.metric == "revenue" or family.section == "bridge")
         if adds_up(family) and not money_of_nobody:
             total("value", family)
+        own = [rows[family, segment]["status"] for segment in segments if (family, segment) in rows]
+        if family.metric == "gross_exposure" and set(own) <= {"ok", "suppressed"}:
+            total("value", family)
         if counts_customers(family) and not anonymous:
             total("customers", family)
         if is_mean(family) and not anonymous:
@@ -497,6 +500,12 @@ def of_segment(system, rows, facts, segment, value_of):
         if all(map(some, pair)):
             for what in ("n", "sum", "customers"):
                 equal("both methods of first contacts", *(cell(what, family, segment) for family in pair))
+
+    exposure, whole = find(rows, "value", "gross_exposure"), revenue["T12M"]
+    if some(exposure) and some(whole) and not (facts["anonymous"] and segment == ALL):
+        told = [rows[family, segment]["customers"] for family in (exposure, whole)]
+        if told[0] is not None and told[0] == told[1]:
+            equal("all who bought answered as detractors", value(exposure), value(whole))
 
     # Bands add up.
     bands_of(link, equal, rows, segment, families)

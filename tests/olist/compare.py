@@ -61,6 +61,7 @@ NEEDS = {
     **{(metric, "T6M"): 12 for metric in ("nrr", "grr", "constant_customer_growth", "cross_sell_rate")},
     **{(metric, "T12M"): months for metric, months in [("repeat_rate", 12), ("revenue", 12), ("revenue_growth", 24)]},
     ("active_customers", "T12M"): 12,
+    ("gross_exposure", "T12M"): 12,
     ("spend_split", None): 13,
     **{
         (metric + suffix, None): 16

@@ -181,6 +181,11 @@ pub(crate) const TERMS: &[Term] = &[
         "Net value at risk, all",
         "what detractors are worth less than passives, over the active customers",
     ),
+    term(
+        "gross_exposure",
+        "Gross exposure",
+        "all that customers who answered as detractors spent in twelve months: not what would be lost",
+    ),
     term("detractor_share", "Share of detractors", "answers of 6 or less"),
     term("km", "Survival", "customers who still buy so many months after their first answer"),
     term("logrank", "Test of equal survival", "log-rank"),

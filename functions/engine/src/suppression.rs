@@ -610,6 +610,13 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
             relations.extend(bands("km").into_values().map(|bands| sum(bands, events)));
             relations.extend(find("logrank", "").iter().map(|test| sum(vec![*test], events)));
         }
+        // Where all who bought answered as detractors, what these spent is what all did.
+        if let ([exposure, ..], [revenue, ..]) = (&find("gross_exposure", "T12M")[..], &find("revenue", "T12M")[..])
+            && rows[*exposure].exact == rows[*revenue].exact
+        {
+            let (what, cells) = (What::Value, vec![(*exposure, 1.0), (*revenue, -1.0)]);
+            relations.push(Relation { what, cells, totals: BTreeSet::new(), merges: None });
+        }
         if let [covered, ..] = find("clv_coverage", "")[..] {
             for metric in ["clv_12m", "clv_12m_raw"] {
                 relations.extend(bands(metric).into_values().map(|bands| sum(bands, covered)));
@@ -717,6 +724,23 @@ mod tests {
         );
         assert_eq!(shown(&[(900, 880), (20, 2), (30, 3)]), "(all)", "what everybody spent is told");
         assert_eq!(shown(&[(900, 880)]), "(all)a", "and a segment that is everybody");
+    }
+
+    #[test]
+    fn what_detractors_spent_is_what_all_did_where_nobody_else_bought() {
+        let row = |section, metric, segment: &str, customers: i64, units: i64| {
+            let row = Row::new(section, metric, "money", "census").window("T12M").segment(segment);
+            row.of(None, customers).amount(Money(i128::from(units) * 10_000))
+        };
+        let shown = |exposure: i64| {
+            let cells = [(ALL, 115, 1_150), ("a", 5, 50), ("b", 50, 500), ("c", 60, 600)];
+            let revenue = cells.map(|(segment, customers, units)| row("kpi", "revenue", segment, customers, units));
+            let exposure = row("value", "gross_exposure", "b", 50, exposure);
+            let kept = suppress(revenue.into_iter().chain([exposure]).collect(), 10, 0.5).unwrap();
+            kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
+        };
+        assert_eq!(shown(499), "(all)cb", "the next smallest keeps it a secret");
+        assert_eq!(shown(500), "(all)bb", "but not where another row tells it");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What customers are worth in the twelve months after an answer, by its band, and what follows from it: lifetime value
-//! against acquisition cost, the value of one point of NPS, and the net value at risk with detractors.
+//! against acquisition cost, the value of one point of NPS, the net value at risk with detractors, and what these spent.
 //!
 //! Standardised values compare like with like: strata of segment and earlier spend have the same weights in all bands.
 
@@ -46,6 +46,12 @@ struct Segment {
     acquired: i64,
     acquisition_cost: Money,
     detractors: ScoreSums,
+    /// What customers who answered as detractors spent in twelve months.
+    exposure: Money,
+    /// Customers who bought in twelve months: of these, and all others.
+    buyers: [i64; 2],
+    /// How much of what each of the two spent is one customer's.
+    concentration: [[Money; 2]; 2],
 }
 
 pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
@@ -147,8 +153,27 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         if seasons_differ { row.flag("index_months_differ") } else { row }
     };
     rows.extend(valued.into_iter().chain([covered]).map(|row| scope.needs(HISTORY, flagged(row))));
+    rows.push(gross_exposure(scope, &segment));
     rows.push(share_row);
     Ok(rows)
+}
+
+/// All that customers who answered as detractors spent: a plain sum, which says nothing of what would be lost.
+fn gross_exposure(scope: &Scope, segment: &Segment) -> Row {
+    let row = Row::new("value", "gross_exposure", "money", "census").window("T12M").score("nps");
+    let [exposed, others] = segment.buyers;
+    // What all spent less this is what the others did: where they are few, or one of them is most of it, it tells of them.
+    let told_of = if (1..scope.min_customers).contains(&others) { exposed.min(others) } else { exposed };
+    let share = |[largest, total]: [Money; 2]| largest.to_f64() / total.to_f64();
+    let [own, rest] = segment.concentration;
+    // Where nobody spent, the share is not a number, and not above another.
+    let concentration = if share(rest) > share(own) || own[1] == Money::default() { rest } else { own };
+    let row = Row { outcome: Some("revenue"), ..row }.of(None, told_of).concentrated(concentration);
+    let row = match segment.detractors.responses {
+        0 => row.without(Status::InsufficientN),
+        _ => row.amount(segment.exposure).flag("not_attributable"),
+    };
+    scope.needs(12, row)
 }
 
 fn read(sums: &Sums) -> Result<(Vec<Cell>, Segment)> {
@@ -160,6 +185,15 @@ fn read(sums: &Sums) -> Result<(Vec<Cell>, Segment)> {
             all.acquired += row.integer("acquired_customers")?;
             all.acquisition_cost = all.acquisition_cost.plus(row.money("acquisition_cost")?)?;
             all.detractors = all.detractors.plus(&row.scores("answering_customers")?);
+            all.exposure = all.exposure.plus(row.money("gross_exposure")?)?;
+            for (at, [customers, amount]) in
+                [["exposed_customers", "gross_exposure"], ["other_customers", "others"]].into_iter().enumerate()
+            {
+                all.buyers[at] += row.integer(customers)?;
+                let [largest, total] = row.concentration(amount)?;
+                let [most, sum] = all.concentration[at];
+                all.concentration[at] = [most.max(largest), sum.plus(total)?];
+            }
             seen.clone_from(&segment);
         }
         let Some(name) = row.text("band")? else { continue };

@@ -705,7 +705,7 @@ impl<'a> Page<'a> {
         let values: Vec<&Row> =
             self.all("value").chain(self.all("clv").filter(|row| row.metric == "clv_coverage")).collect();
         let some: Vec<&Row> = km.iter().copied().filter(|row| matches!(row.lag, Some(1 | 3 | 6 | 9 | 12))).collect();
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Figure(Figure {
                 title: "Lifetime value of twelve months by first NPS answer".to_owned(),
                 sentence: self.report.point(),
@@ -728,13 +728,22 @@ impl<'a> Page<'a> {
                 })),
             }),
             Block::Table(self.table("Value of a point of NPS, and value at risk", &values, |row| match row.metric {
-                "detractor_share" | "clv_coverage" => glossary::name(row.metric),
+                "detractor_share" | "clv_coverage" | "gross_exposure" => glossary::name(row.metric),
                 metric => {
                     let of = if row.unit == "money/10000 customers" { " for 10,000 customers" } else { "" };
                     format!("{}{of}, {}", glossary::name(metric), reckoned(row))
                 }
             })),
         ];
+        let exposure = values.iter().any(|row| row.metric == "gross_exposure" && row.estimate.is_some());
+        blocks.extend(exposure.then(|| {
+            Block::Note(
+                "Gross exposure is all that customers who answered as detractors in three months spent in twelve. It is a plain sum, and not \
+                 what would be lost: it says nothing of what they would spend had they answered otherwise. Net value at risk is what \
+                 detractors are worth less than passives."
+                    .to_owned(),
+            )
+        }));
         Section { id: "value", title: "Value by band", blocks }
     }
 
