@@ -1,8 +1,9 @@
 -- How scores go with what customers spend and cost later: sums for the regression of each outcome on the score, with earlier
 -- spend, segment, tenure and month held equal (functions/stats/src/regression.rs). Of the list 1, spend before, score each
--- element with each of that list and the outcomes revenue 0 to 6 months later, placebo, active, service cost and, without caps, mean
--- revenue of 1 to 6 months later; score and spend are less their means, so that nothing is lost in the subtraction. Service contacts are one more score, of every month with
--- an answer; their unit makes the most of them ten, as of a score, in measures/association_errors.
+-- element with each of that list and the outcomes revenue 0 to 6 months later, placebo, active, service cost and, without caps,
+-- mean revenue of 1 to 6 months later; score and spend are less their means, so that nothing is lost in the subtraction.
+-- Service contacts are one more score, of every month with an answer; their unit makes the most of them ten, as of a score, in
+-- measures/association_errors.
 -- grain: score, segment, tenure_band, month
 with scored as (
     select 'nps' as score, nps as x, *

@@ -1,9 +1,9 @@
--- How changes of a score go with changes of revenue around them: sums for the regression of revenue three months before to three
--- months after an answer, less the same around the answer before, on the change of the score, with both months held equal
--- (functions/stats/src/regression.rs). Of the list 1, change of the score each element with each of that list and the revenues; the
--- change is less its mean, so that nothing is lost in the subtraction, and has a unit as in measures/association. The models `_gap5` are of answers at least five months apart with
--- three known months before both: around others the same months' revenue is on both sides. In the models of all, revenue that is
--- not known is 0, and the leads are not looked at.
+-- How changes of a score go with changes of revenue around them: sums for the regression of revenue three months before to
+-- three months after an answer, less the same around the answer before, on the change of the score, with both months held equal
+-- (functions/stats/src/regression.rs). Of the list 1, change of the score each element with each of that list and the revenues;
+-- the change is less its mean, so that nothing is lost in the subtraction, and has a unit as in measures/association. The
+-- models `_gap5` are of answers at least five months apart with three known months before both: around others the same months'
+-- revenue is on both sides. In the models of all, revenue that is not known is 0, and the leads are not looked at.
 -- grain: score, segment, month_before, month
 with changes as (
     select

@@ -1,8 +1,8 @@
--- What each customer adds to the errors of the slopes of measures/first_difference: what the change of the score leaves unexplained
--- times what the revenue does, after both months are held equal, summed over the customer's answers. Of these the sums of products over
--- customers, of the list revenue three months before to three after, each element with each. Revenue is in units of its cap, and the
--- change in its own, as in measures/association_errors. The coefficients are in fitted.first_difference, a row for each cell, once with those of everybody and
--- once with those of its segment, the scope.
+-- What each customer adds to the errors of the slopes of measures/first_difference: what the change of the score leaves
+-- unexplained times what the revenue does, after both months are held equal, summed over the customer's answers. Of these the
+-- sums of products over customers, of the list revenue three months before to three after, each element with each. Revenue is
+-- in units of its cap, and the change in its own, as in measures/association_errors. The coefficients are in
+-- fitted.first_difference, a row for each cell, once with those of everybody and once with those of its segment, the scope.
 -- grain: score, segment
 with changes as (
     select
