@@ -77,6 +77,35 @@ async fn a_new_month_is_the_only_one_read() {
 }
 
 #[tokio::test]
+async fn a_plan_says_what_the_month_after_the_reported_one_waits_for() {
+    let lake = Lake::seven_months().await;
+    let waits = async |period: Option<&str>, config: &str, now: &str| {
+        let engine = lake.open(config).await.unwrap();
+        let plan = engine.plan(period.map(|period| period.parse().unwrap()), instant(now)).await.unwrap();
+        plan.next_waits_for(&engine, instant(now))
+    };
+    assert_eq!(
+        waits(None, CONFIG, NOW).await.unwrap(),
+        "2025-01 is not due: interactions reach 2024-12-30 11:00 CET, sales reach 2024-12-30 11:00 CET, and have to reach \
+         2025-01-29 00:00 CET; it ends at 2025-02-01 00:00 CET"
+    );
+    assert_eq!(waits(Some("2024-11"), CONFIG, NOW).await, None, "December is closed as well");
+    let incomplete = format!("{CONFIG}\nrun.allow_incomplete = true");
+    assert_eq!(waits(Some("2025-01"), &incomplete, NOW).await, None, "even January is not closed");
+    // One feed comes and the other does not; the month has been over for two days and an hour.
+    lake.sales("sales/january.parquet", &[(Some("ann"), "j-1", "2025-01-29T10:00:00Z", 4_200)]).await;
+    assert_eq!(
+        waits(None, CONFIG, "2025-02-03T00:00:00Z").await.unwrap(),
+        "2025-01 is not due: interactions reach 2024-12-30 11:00 CET, and have to reach 2025-01-29 00:00 CET; it ended 2 days ago"
+    );
+    lake.interactions("interactions/january.parquet", &[(Some("ann"), "2025-01-29T10:00:00Z", Some(9), None)]).await;
+    assert_eq!(
+        waits(None, CONFIG, "2025-01-30T12:00:00Z").await.unwrap(),
+        "2025-01 is not due: it ends at 2025-02-01 00:00 CET"
+    );
+}
+
+#[tokio::test]
 async fn a_late_row_in_an_old_month_restates_the_numbers_and_keeps_the_old_run() {
     let lake = Lake::seven_months().await;
     let first = lake.run().await.unwrap();

@@ -62,6 +62,9 @@ pub(crate) fn plan(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> String {
     if let Some(reason) = &plan.incomplete {
         text.push_str(&format!("incomplete {reason}\n"));
     }
+    if let Some(reason) = plan.next_waits_for(engine, now) {
+        text.push_str(&format!("next       {reason}\n"));
+    }
     for (name, feed) in plan.feeds.iter() {
         let [first, last] = [feed.first, feed.last].map(|at| at.with_timezone(&engine.timezone()));
         let (first, last) = (first.format("%Y-%m-%d"), last.format("%Y-%m-%d %H:%M %Z"));

@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::rollup::Record;
 use crate::rows::Rows;
 use crate::session::{self, View};
+use crate::wording::plural;
 
 /// How long before a month's end a feed's last row may lie for the month to count as complete.
 const FEED_SILENCE: Duration = Duration::days(3);
@@ -35,6 +36,13 @@ pub struct Feed {
     pub(crate) column: Option<(String, Vec<Span>)>,
     /// The raw sources that staging reads.
     pub(crate) reads: BTreeSet<String>,
+}
+
+impl Feed {
+    /// Whether its last row is late enough for a month that ends at this instant to count as complete.
+    fn completes(&self, end: DateTime<Utc>) -> bool {
+        self.last >= end - FEED_SILENCE
+    }
 }
 
 /// Names of files for people: the first few of many.
@@ -64,7 +72,7 @@ pub(crate) fn choose(
         if now < end {
             return Some(format!("{month} is not over in {zone}: it ends at {}", local(end, zone)));
         }
-        let late = feeds.iter().find(|(_, feed)| feed.last < end - FEED_SILENCE)?;
+        let late = feeds.iter().find(|(_, feed)| !feed.completes(end))?;
         Some(format!(
             "{month} is not closed: the last row of {} is of {}, more than three days before the month's end",
             late.0,
@@ -91,6 +99,31 @@ pub(crate) fn choose(
             "{reason}; wait for the feed, or set run.allow_incomplete = true to publish it flagged"
         ))),
         reason => Ok((month, reason)),
+    }
+}
+
+impl Plan {
+    /// What the month after the reported one waits for, in a sentence: the feeds that do not reach its last days, and its end.
+    /// `None` where it is closed as well, as an earlier one was asked for, or where even the reported one is not closed.
+    pub fn next_waits_for(&self, engine: &Engine, now: DateTime<Utc>) -> Option<String> {
+        let zone = engine.config.timezone;
+        let next = self.period + 1;
+        let end = next.end(zone);
+        let late = self.feeds.iter().filter(|(_, feed)| !feed.completes(end));
+        let late: Vec<String> = late.map(|(name, feed)| format!("{name} reach {}", local(feed.last, zone))).collect();
+        if self.incomplete.is_some() || late.is_empty() && now >= end {
+            return None;
+        }
+        let days = (now - end).num_days();
+        let ends = match now < end {
+            true => format!("it ends at {}", local(end, zone)),
+            false => format!("it ended {days} {} ago", plural(days, "day", "days")),
+        };
+        let until = local(end - FEED_SILENCE, zone);
+        Some(match late.is_empty() {
+            true => format!("{next} is not due: {ends}"),
+            false => format!("{next} is not due: {}, and have to reach {until}; {ends}", late.join(", ")),
+        })
     }
 }
 
