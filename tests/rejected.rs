@@ -2,9 +2,11 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use arrow::util::pretty::pretty_format_batches;
+use engine::Check;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use tests::{Lake, NOW, instant};
+use tests::{CONFIG, Lake, Line, NOW, Touch, instant};
 
 /// The newest listing: source, month, file, row, key, reason.
 async fn listing(lake: &Lake) -> Vec<String> {
@@ -140,4 +142,74 @@ async fn copies_and_values_that_cannot_be_read_are_listed() {
             assert_eq!(sales[key], want, "{key}");
         }
     }
+}
+
+#[tokio::test]
+async fn rows_that_are_the_same_and_have_no_id_are_a_warning_and_count() {
+    let lake = Lake::seven_months().await;
+    let warnings = async || {
+        let engine = lake.open(CONFIG).await.unwrap();
+        let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
+        let mut told = Vec::new();
+        for Check { name, rows, is_warning, .. } in engine.checks(&analyst).await.unwrap() {
+            let rows = engine.found(&name, rows, 10).await.unwrap();
+            let found = rows.iter().any(|batch| batch.num_rows() > 0);
+            assert!(is_warning || !found || name == "checks/known_customers", "{name}: {rows:?}");
+            if is_warning {
+                told.push((
+                    name,
+                    if found { pretty_format_batches(&rows).unwrap().to_string() } else { String::new() },
+                ));
+            }
+        }
+        told
+    };
+    let nothing = ["audit.interactions", "audit.sales"].map(|name| (name.to_owned(), String::new()));
+    assert_eq!(warnings().await, nothing, "of each source whose rows may lack an id, and of no other");
+
+    // Three of a kind, two of another, and two that differ by a cent.
+    let line =
+        |order: &'static str, cents: i64| -> Line<'static> { (Some("ann"), order, "2024-12-12T10:00:00Z", cents) };
+    let lines = [
+        line("x", 100),
+        line("x", 100),
+        line("x", 100),
+        line("y", 200),
+        line("y", 200),
+        line("z", 300),
+        line("z", 301),
+    ];
+    lake.sales("sales/more.parquet", &lines).await;
+    let touch = |answer: Option<i64>| -> Touch<'static> { (None, "2024-12-12T10:00:00Z", answer, None) };
+    lake.interactions("interactions/more.parquet", &[touch(Some(9)), touch(Some(9)), touch(None)]).await;
+    let told = warnings().await;
+    let wanted = "|             | 2024-12-12T10:00:00Z | 2    | 1             |";
+    assert!(told[0].1.contains(wanted) && told[0].1.lines().count() == 5, "{told:?}");
+    for wanted in [
+        "| ann         | x        | 2024-12-12T10:00:00Z | 1.0000 | 3    | 3             |",
+        "| ann         | y        | 2024-12-12T10:00:00Z | 2.0000 | 2    | 3             |",
+    ] {
+        assert!(told[1].1.contains(wanted) && told[1].1.lines().count() == 6, "{told:?}");
+    }
+    lake.run().await.unwrap();
+    let (analyst, _) = lake.open(CONFIG).await.unwrap().analyst(instant(NOW)).await.unwrap();
+    let used = analyst
+        .query("select sum(revenue) as revenue from facts.customer_month where customer_id = 'ann' and month = $as_of");
+    let used = pretty_format_batches(&used.await.unwrap().collect().await.unwrap()).unwrap().to_string();
+    // 20.84 of every December, and 3 + 4 + 6.01.
+    assert!(used.contains("| 33.8500 |"), "{used}");
+}
+
+#[tokio::test]
+async fn rows_with_an_id_are_no_warning() {
+    let lake = Lake::default();
+    lake.put("till.csv", CSV).await;
+    let config = "currency = 'EUR'\noutput.url = 'out/'\nlake.sales = 'till.csv'";
+    let engine = lake.open(config).await.unwrap();
+    let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
+    let checks = engine.checks(&analyst).await.unwrap();
+    let warning = checks.into_iter().find(|check| check.is_warning).expect("a check for rows without an id");
+    assert_eq!(warning.name, "audit.sales");
+    let rows = engine.found(&warning.name, warning.rows, 10).await.unwrap();
+    assert!(rows.iter().all(|batch| batch.num_rows() == 0), "{rows:?}");
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::{CommandFactory, Parser};
-use engine::{Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, plural};
+use engine::{Check, Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, plural};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
@@ -316,7 +316,7 @@ async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome
     outcome
 }
 
-/// Prints what every check finds; the exit code says whether anything was found.
+/// Prints what every check finds; the exit code says whether anything was found but warnings.
 async fn check(lake: &Lake) -> Result<ExitCode> {
     /// Rows shown of what a check finds.
     const SHOWN: usize = 10;
@@ -340,12 +340,17 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
             show::say(&format!("found      {error}\n"))?;
         }
     }
-    for (name, claim, rows) in engine.checks(&analyst).await? {
+    for Check { name, claim, rows, is_warning } in engine.checks(&analyst).await? {
         let batches = engine.found(&name, rows, SHOWN + 1).await?;
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        show::say(&format!("{:<10} {name}: {claim}\n", if count == 0 { "ok" } else { "found" }))?;
+        let state = match (count, is_warning) {
+            (0, _) => "ok",
+            (_, true) => "warning",
+            (_, false) => "found",
+        };
+        show::say(&format!("{state:<10} {name}: {claim}\n"))?;
         if count > 0 {
-            sound = false;
+            sound &= is_warning;
             show::say(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&batches)?))?;
         }
         if count > SHOWN {

@@ -215,6 +215,29 @@ impl Source {
     pub(crate) fn identified(&self) -> String {
         self.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ")
     }
+
+    /// Whether rows may say not who they are, and a copy counts like any other.
+    pub(crate) fn may_lack_identity(&self) -> bool {
+        self.columns.iter().any(|column| column.presence != Required && self.identity.contains(&column.name))
+    }
+
+    /// SQL for the rows that count, do not say who they are, and are the same in every column: how many there are of each, and
+    /// how many more of all than if each were there once.
+    pub(crate) fn indistinct(&self) -> String {
+        let all: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let tells = |column: &&Column| column.presence != Optional || column.name == "customer_id";
+        let shown: Vec<&str> = self.columns.iter().filter(tells).map(|column| column.name).collect();
+        let consented = if all.contains(&"consent") { " and consent is not false" } else { "" };
+        format!(
+            "select {shown}, count(*) as rows, sum(count(*) - 1) over () as copies_in_all from audit.{name} \
+             where rejected is null{consented} and not ({identified}) \
+             group by {all} having count(*) > 1 order by {shown}",
+            name = self.name,
+            identified = self.identified(),
+            shown = shown.join(", "),
+            all = all.join(", "),
+        )
+    }
 }
 
 /// The source of that name.

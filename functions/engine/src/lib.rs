@@ -470,33 +470,38 @@ impl Engine {
         Ok((Analyst { session, parameters }, plan))
     }
 
-    /// What can be checked of the whole lake: a name, a claim, and a query for what breaks it. First the rows of each
-    /// source that cannot be read, or are there twice, then every file of `sql/checks` whose sources are configured.
+    /// What can be checked of the whole lake. First the rows of each source that cannot be read, that are there twice, or that
+    /// nobody can tell apart, then every file of `sql/checks` whose sources are configured.
     ///
     /// # Errors
     /// [`Error::Query`] for a check that does not run.
-    pub async fn checks(&self, analyst: &Analyst) -> Result<Vec<(String, String, DataFrame)>> {
+    pub async fn checks(&self, analyst: &Analyst) -> Result<Vec<Check>> {
         let mut checks = Vec::new();
         let configured = |name: &str| self.config.lake.contains_key(name);
         for source in contract::SOURCES.iter().filter(|source| configured(source.name)) {
+            let name = format!("audit.{}", source.name);
             let sql = format!(
-                "select rejected, count(*) as rows from audit.{} where rejected is not null group by rejected order by rejected",
-                source.name
+                "select rejected, count(*) as rows from {name} where rejected is not null group by rejected order by rejected"
             );
-            let context = || format!("cannot read {}", source.name);
-            let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
-            checks.push((format!("audit.{}", source.name), "Every row can be read.".to_owned(), rows));
+            let mut claims = vec![("Every row can be read.", false, sql)];
             let identity: Vec<&str> = source.identity.iter().copied().chain(source.time.map(|_| "month")).collect();
             if let ([_, ..], there) = (source.identity, source.identity.join(" is not null and ")) {
                 let identity = identity.join(", ");
                 let sql = format!(
-                    "select {identity}, count(*) as rows from audit.{} where rejected is null and {there} is not null \
-                     group by {identity} having count(*) > 1 order by {identity}",
-                    source.name
+                    "select {identity}, count(*) as rows from {name} where rejected is null and {there} is not null \
+                     group by {identity} having count(*) > 1 order by {identity}"
                 );
-                let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
                 let claim = "No id is there twice: of several rows with one id, the first by all columns is used. Rows without an id all count.";
-                checks.push((format!("audit.{}", source.name), claim.to_owned(), rows));
+                claims.push((claim, false, sql));
+            }
+            if source.may_lack_identity() {
+                let claim = "No two rows without an id are the same in every column: they may be two of a kind, or one delivered twice. All count.";
+                claims.push((claim, true, source.indistinct()));
+            }
+            for (claim, is_warning, sql) in claims {
+                let context = || format!("cannot read {}", source.name);
+                let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
+                checks.push(Check { name: name.clone(), claim: claim.to_owned(), rows, is_warning });
             }
         }
         for model in self.models.layer("checks") {
@@ -507,8 +512,8 @@ impl Engine {
             {
                 continue;
             }
-            let planned = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
-            checks.push((model.name.clone(), model.description(), planned));
+            let rows = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
+            checks.push(Check { name: model.name.clone(), claim: model.description(), rows, is_warning: false });
         }
         Ok(checks)
     }
@@ -716,6 +721,19 @@ pub async fn forget(
 /// [`Error::Query`] if there is no folder for temporary files.
 pub fn empty_session() -> Result<SessionContext> {
     Ok(session::new(&session::runtime(None)?, 1, session::BATCH_ROWS))
+}
+
+/// A claim about the lake.
+#[derive(Debug)]
+pub struct Check {
+    /// The table or the file of SQL that it is about.
+    pub name: String,
+    /// What should hold.
+    pub claim: String,
+    /// A query for the rows that break it.
+    pub rows: DataFrame,
+    /// Whether these may be as they should: only somebody who knows the source can tell.
+    pub is_warning: bool,
 }
 
 /// A read-only SQL session over everything.
