@@ -114,6 +114,14 @@ async fn perform(command: Command) -> Result<ExitCode> {
             let pointer = engine::close(&config, &stores, period, !reopen).await?;
             let state = if pointer.closed { "closed" } else { "open again" };
             show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
+            if pointer.closed {
+                let summary = engine::summary(&config, &stores, Some(period)).await.map_err(anyhow::Error::from);
+                match summary.and_then(|(_, summary)| show::untied(&summary)) {
+                    Ok(told) => show::say(&told)?,
+                    // Closed it is all the same.
+                    Err(error) => eprintln!("whether {period} ties out with the ledger is not known: {error:#}"),
+                }
+            }
         }
         Command::Runs { lake, period } => {
             let stores = Stores::default();

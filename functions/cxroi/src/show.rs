@@ -130,6 +130,25 @@ pub(crate) fn publications(publications: &[Listed]) -> String {
     }
 }
 
+/// What a sign-off should know of a published month: that its revenue is not finance's. Nothing where they tie out, or where
+/// there is no ledger of the month.
+pub(crate) fn untied(json: &str) -> Result<String> {
+    let summary = parsed(json)?;
+    let is_flagged = |row: &Value| {
+        row["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag.as_str() == Some("not_reconciled")))
+    };
+    let is_tie_out = |row: &Value| row["metric"].as_str() == Some("revenue_reconciliation");
+    let row = rows(&summary)?.iter().find(|row| is_tie_out(row) && is_flagged(row));
+    let Some(off) = row.and_then(|row| row["value"].as_f64()) else { return Ok(String::new()) };
+    let period = summary["period"].as_str().unwrap_or_default();
+    let amount = figure(off.abs(), "money", summary["currency"].as_str().unwrap_or_default());
+    let side = if off < 0.0 { "below" } else { "above" };
+    Ok(format!(
+        "WARNING: its revenue is {amount} {side} finance's ledger: it does not tie out, and is closed as it is. `cxroi check` has \
+         both amounts of each such month; `cxroi close {period} --reopen` takes the sign-off back\n"
+    ))
+}
+
 /// What was verified, a line a period and one for each problem.
 pub(crate) fn verified(verified: &BTreeMap<String, (usize, Vec<String>)>) -> String {
     let mut text = String::new();
@@ -367,8 +386,9 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_row_is_told_from_others_of_its_metric() {
@@ -397,5 +417,25 @@ mod tests {
         ] {
             assert_eq!(named(&row), want);
         }
+    }
+
+    #[test]
+    fn a_sign_off_hears_by_how_much_the_month_is_off_and_only_then() {
+        let told = |row: Value| {
+            let other = json!({"metric": "revenue", "window": "MONTH", "value": 900.0, "flags": ["not_reconciled"]});
+            untied(&json!({"period": "2024-12", "currency": "EUR", "estimates": [other, row]}).to_string()).unwrap()
+        };
+        let tie_out =
+            |value: f64| json!({"metric": "revenue_reconciliation", "window": "MONTH", "value": value, "status": "ok"});
+        let off = |value: f64| {
+            let mut row = tie_out(value);
+            row["flags"] = json!(["not_reconciled"]);
+            row
+        };
+        assert!(told(off(-1234.5)).contains("is 1,234.50 EUR below finance's ledger"), "{}", told(off(-1234.5)));
+        assert!(told(off(7.0)).contains("is 7.00 EUR above finance's ledger"), "{}", told(off(7.0)));
+        assert!(told(off(7.0)).contains("`cxroi close 2024-12 --reopen`"), "{}", told(off(7.0)));
+        assert_eq!(told(tie_out(0.01)), "", "within the tolerance");
+        assert_eq!(told(json!({"metric": "revenue_reconciliation", "status": "not_applicable"})), "", "no ledger");
     }
 }
