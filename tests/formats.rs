@@ -1,5 +1,6 @@
 //! Sources that are not Parquet, and the small sources beside the feeds: programmes and finance's ledger.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -172,11 +173,36 @@ fn with(extra: &str) -> String {
 }
 
 #[tokio::test]
+async fn an_earlier_month_off_the_ledger_flags_the_windows_that_hold_it() {
+    let lake = Lake::seven_months().await;
+    for month in 1..=12 {
+        lake.month(2023, month).await;
+        lake.month(2024, month).await;
+    }
+    // The thirteenth month, counted back, is in no amount of these windows.
+    for (month, flagged) in [("2024-10", "T3M T12M bridge"), ("2024-09", "T12M bridge"), ("2023-12", "")] {
+        lake.put("ledger.csv", format!("month,revenue\n{month},5\n2024-12,133.47\n")).await;
+        let rows = estimates(&lake, &with("control_totals = \"ledger.csv\"")).await.unwrap();
+        let mut seen = BTreeSet::new();
+        for row in rows.iter().filter(|row| row["unit"] == "money" && row["status"] == "ok") {
+            let of = |name: &str| row[name].as_str().unwrap_or_default();
+            let about = if of("section") == "bridge" { "bridge" } else { of("window") };
+            let flags = row["flags"].as_array().cloned().unwrap_or_default();
+            let count = flags.iter().filter(|flag| *flag == "not_reconciled").count();
+            let is_flagged = flagged.split_whitespace().any(|flagged| flagged == about);
+            assert_eq!(count, usize::from(is_flagged), "{month}: {row}");
+            seen.insert(about.to_owned());
+        }
+        assert!(["MONTH", "T3M", "T12M", "bridge"].iter().all(|about| seen.contains(*about)), "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn money_that_the_ledger_does_not_confirm_is_flagged() {
     let lake = Lake::seven_months().await;
     let december = "133.4700"; // What `Lake::month` writes for 2024-12.
     for (ledger, difference, flagged) in [
-        ("month,revenue\n2024-11,5\n2024-12,133.47\n", Some("0.0000"), false),
+        ("month,revenue\n2024-12,133.47\n", Some("0.0000"), false),
         ("month,revenue\n2024-12,134.14\n", Some("-0.6700"), false),
         ("month,revenue\n2024-12,134.15\n", Some("-0.6800"), true),
         ("month,revenue\n2024-11,133.47\n", None, false),

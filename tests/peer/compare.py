@@ -50,6 +50,7 @@ PARAMETERS = {
     "default_margin_rate": Decimal("0.350000"),
     "ces_higher_is_better": True,
     "winsor_quantile": Decimal("0.990000"),
+    "ledger_tolerance": Decimal("0.005000"),
 }
 
 # The longest list that the project's SQL makes of numbers.

@@ -346,7 +346,9 @@ pub(crate) async fn estimates(
     rows.extend(quality(reported.history(), ledgers));
     rows.extend(caps(engine, session).await?);
     rows.push(unknown_assignments(engine, session).await?);
-    if rows.iter().any(|row| row.flags.contains(&measures::NOT_RECONCILED)) {
+    // Of an earlier month only the windows are flagged that hold it.
+    let of_month = |row: &Row| row.metric == "revenue_reconciliation" && row.flags.contains(&measures::NOT_RECONCILED);
+    if rows.iter().any(of_month) {
         let flag = |row: Row| {
             if row.unit == "money" && !row.flags.contains(&measures::NOT_RECONCILED) {
                 row.flag(measures::NOT_RECONCILED)

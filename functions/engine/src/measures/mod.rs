@@ -154,7 +154,6 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         history: reported.history(),
         guards: engine.config.guards,
         annual_discount_rate: engine.config.method.annual_discount_rate,
-        ledger_tolerance: engine.config.method.ledger_tolerance,
         inactivity_months: engine.config.method.inactivity_months,
         min_customers: engine.config.min_customers,
     };
@@ -186,6 +185,7 @@ pub(crate) async fn all(engine: &Engine, reported: &Reported, session: &SessionC
         }
     }
     drill_down(&mut rows);
+    revenue_reconciliation::flag_windows(&mut rows, &sums["revenue_reconciliation"].0)?;
     Ok(rows)
 }
 
@@ -255,7 +255,6 @@ pub(crate) struct Scope {
     history: i32,
     guards: bool,
     annual_discount_rate: f64,
-    ledger_tolerance: f64,
     inactivity_months: i32,
     /// Fewer customers are not published.
     min_customers: i64,
