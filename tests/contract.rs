@@ -168,6 +168,30 @@ async fn every_metric_has_a_value_or_a_status_however_little_there_is() {
 }
 
 #[tokio::test]
+async fn a_lake_of_answers_alone_has_no_response_rate() {
+    let lake = Lake::seven_months().await;
+    let rates = async || {
+        let summary = summary(&lake, CONFIG, "2024-12").await.unwrap();
+        let rows = summary["estimates"].as_array().unwrap().clone();
+        rows.into_iter().filter(|row| row["metric"] == "response_rate").collect::<Vec<Value>>()
+    };
+    // Everybody who was met answered each time; of those whom the list does not have nobody was.
+    let alone = rates().await;
+    for (segment, status) in [("(all)", "not_applicable"), ("home", "not_applicable"), ("(unknown)", "insufficient_n")]
+    {
+        let row = alone.iter().find(|row| row["segment"] == segment).expect("the segment");
+        assert_eq!(row["status"], status, "{row}");
+        let flagged = row["flags"].as_array().is_some_and(|flags| flags.contains(&"only_answers".into()));
+        assert_eq!(flagged, status == "not_applicable", "{row}");
+    }
+    // One contact without an answer, and what is not answered is known of.
+    lake.interactions("interactions/call.parquet", &[(Some("dee"), "2024-12-12T10:00:00Z", None, Some(100))]).await;
+    let rates = rates().await;
+    let all = rates.iter().find(|row| row["segment"] == "(all)").expect("everybody");
+    assert_eq!((&all["value"], &all["customers"]), (&0.75.into(), &4.into()), "{all}");
+}
+
+#[tokio::test]
 async fn an_amount_with_more_digits_than_its_type_is_damage() {
     for column in ["amount", "margin"] {
         let lake = Lake::seven_months().await;
