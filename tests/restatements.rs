@@ -4,7 +4,7 @@
 use arrow::util::pretty::pretty_format_batches;
 use engine::{Config, Error, Function, Outcome};
 use serde_json::Value;
-use tests::{CONFIG, Lake, NOW, instant};
+use tests::{CONFIG, Lake, Line, NOW, instant};
 
 /// Every source but the raw ones.
 const ALL: &str = r#"
@@ -151,6 +151,51 @@ async fn whatever_source_moves_every_number_that_moves_with_it_says_so() {
         let said = if mover == overlay { "settings" } else { mover };
         assert!(seen.contains(&format!("| {said} ")), "{mover} moved numbers, but {seen}");
     }
+}
+
+#[tokio::test]
+async fn where_nobody_has_a_segment_each_restated_number_is_listed_once() {
+    let lake = company().await;
+    let config = ALL.replace("lake.customers = \"customers.csv\"\n", "");
+    let line = |customer: Option<&'static str>, order: &'static str| -> [Line<'static>; 1] {
+        [(customer, order, "2024-12-12T10:00:00Z", 5_000)]
+    };
+    lake.sales("sales/nobody.parquet", &line(None, "n-1")).await;
+    run(&lake, &config).await.unwrap();
+    lake.sales("sales/late.parquet", &line(Some("ann"), "late")).await;
+    assert_eq!(run(&lake, &config).await.unwrap().pointer.seq, 2);
+    let twice = ask(
+        &lake,
+        "select count(*) as twice from (select metric from roi.restatements \
+         group by seq, section, metric, \"window\", score, outcome, band, driver, initiative, lag, unit, method \
+         having count(*) > 1)",
+    )
+    .await;
+    assert!(twice.contains("| 0     |"), "{twice}");
+    let of_month = async |seq: u64| {
+        let sql =
+            "select segment, before, after from roi.restatements where metric = 'revenue' and \"window\" = 'MONTH'";
+        ask(&lake, &format!("{sql} and seq = {seq} order by segment")).await
+    };
+    // 133.47, 50 of nobody, and 50 of ann.
+    let seen = of_month(2).await;
+    assert!(seen.contains("| (all)   | 183.47 | 233.47 |") && seen.lines().count() == 5, "{seen}");
+
+    // Nobody turns out to be ann: that moves no revenue but that of customers, who are all of an unknown segment.
+    lake.sales("sales/nobody.parquet", &line(Some("ann"), "n-1")).await;
+    assert_eq!(run(&lake, &config).await.unwrap().pointer.seq, 3);
+    let seen = of_month(3).await;
+    assert!(seen.contains("| (unknown) | 182.36 | 232.36 |") && seen.lines().count() == 5, "{seen}");
+
+    // With segments the rest is a segment as any other.
+    let lake = company().await;
+    lake.sales("sales/eve.parquet", &line(Some("eve"), "e-1")).await;
+    run(&lake, ALL).await.unwrap();
+    lake.sales("sales/late.parquet", &line(Some("eve"), "late")).await;
+    run(&lake, ALL).await.unwrap();
+    let sql = "select segment from roi.restatements where metric = 'revenue' and \"window\" = 'MONTH' order by segment";
+    let seen = ask(&lake, sql).await;
+    assert!(seen.contains("| (all)     |") && seen.contains("| (unknown) |") && seen.lines().count() == 6, "{seen}");
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use crate::rows::Money;
 /// The segment of a number about everybody.
 pub(crate) const ALL: &str = "(all)";
 
+/// The segment of customers of whom the lake names none.
+pub(crate) const UNKNOWN: &str = "(unknown)";
+
 /// The bands of an answer, from the lowest.
 pub(crate) const BANDS: [&str; 3] = ["detractor", "passive", "promoter"];
 

@@ -8,13 +8,13 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{Field, Float64Type, Int64Type};
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Context, Result};
-use crate::estimates::Row;
+use crate::estimates::{ALL, Row, UNKNOWN};
 use crate::models::Models;
 use crate::plan::{FACTS_FORMAT, LOOKED_AHEAD, Plan};
 use crate::publish::Pointer;
@@ -245,20 +245,14 @@ pub(crate) fn table(
 ) -> Result<RecordBatch> {
     let context = || "the table of restatements".to_owned();
     let named: Vec<&Field> = NAME.iter().map(|name| field(now, name)).collect();
-    let converter = RowConverter::new(named.iter().map(|field| SortField::new(field.data_type().clone())).collect());
-    let converter = converter.context(context)?;
-    let names = |table: &RecordBatch| {
-        let columns: Vec<ArrayRef> = named.iter().map(|field| column(table, field)).collect();
-        converter.convert_columns(&columns).context(context)
-    };
-    let (old_names, new_names) = (names(before)?, names(now)?);
+    let [old_names, new_names] = names([before, now], &named)?;
     let old: HashMap<_, usize> = old_names.iter().enumerate().map(|(at, name)| (name, at)).collect();
     let new: HashSet<_> = new_names.iter().collect();
     let (old_numbers, new_numbers) = (numbers(before), numbers(now));
     let restated = new_names.iter().enumerate().map(|(at, name)| (old.get(&name).copied(), Some(at)));
     let restated = restated.filter(|(was, is)| was.map(|at| old_numbers[at]) != is.map(|at| new_numbers[at]));
     let gone = old_names.iter().enumerate().filter(|(_, name)| !new.contains(name)).map(|(at, _)| (Some(at), None));
-    let pairs: Vec<(Option<usize>, Option<usize>)> = restated.chain(gone).collect();
+    let pairs = each_once(restated.chain(gone).collect(), [before, now])?;
 
     let number = i64::try_from(pointer.seq).unwrap_or(i64::MAX);
     let mut columns: Vec<(&str, ArrayRef, bool)> = vec![
@@ -304,6 +298,51 @@ pub(crate) fn table(
         }
         None => Ok(table),
     }
+}
+
+/// A number's row in the estimates before, and in those now.
+type Pair = (Option<usize>, Option<usize>);
+
+/// The rows of two tables by some columns, to be compared.
+fn names(tables: [&RecordBatch; 2], fields: &[&Field]) -> Result<[Rows; 2]> {
+    let context = || "the names of restated numbers".to_owned();
+    let kinds = fields.iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(kinds).context(context)?;
+    let of = |table: &RecordBatch| {
+        let columns: Vec<ArrayRef> = fields.iter().map(|field| column(table, field)).collect();
+        converter.convert_columns(&columns).context(context)
+    };
+    Ok([of(tables[0])?, of(tables[1])?])
+}
+
+/// The same restated numbers; where nobody has a segment, without those of `(unknown)` that are restated of everybody too.
+fn each_once(pairs: Vec<Pair>, tables: [&RecordBatch; 2]) -> Result<Vec<Pair>> {
+    let now = tables[1];
+    let segments = tables.map(|table| column(table, field(now, "segment")));
+    let [old_segments, new_segments] = [segments[0].as_string::<i32>(), segments[1].as_string::<i32>()];
+    let mut all = old_segments.iter().chain(new_segments).flatten();
+    if all.any(|segment| segment != ALL && segment != UNKNOWN) {
+        return Ok(pairs);
+    }
+    let fields: Vec<&Field> = NAME.iter().filter(|name| **name != "segment").map(|name| field(now, name)).collect();
+    let [old_names, new_names] = names(tables, &fields)?;
+    let mut of_everybody = HashSet::new();
+    let mut told = Vec::new();
+    for pair in pairs {
+        let (segment, name) = match pair {
+            (_, Some(is)) => (new_segments.value(is), new_names.row(is)),
+            (was, None) => {
+                let was = was.unwrap_or_default();
+                (old_segments.value(was), old_names.row(was))
+            }
+        };
+        if segment == ALL {
+            of_everybody.insert(name);
+        }
+        told.push((pair, segment, name));
+    }
+    told.retain(|(_, segment, name)| *segment != UNKNOWN || !of_everybody.contains(name));
+    Ok(told.into_iter().map(|(pair, ..)| pair).collect())
 }
 
 /// The bits of a value, and its status.
