@@ -8,6 +8,7 @@ with changes as (
     select
         unnest(
             case
+                when score = 'service_contacts' then [score || '_gap5']
                 when month - month_before >= 5 and revenue_lead_3 is not null then [score, score || '_gap5']
                 else [score]
             end

@@ -1,9 +1,9 @@
 -- How each customer's score, or number of service contacts, changed from one month with an answer to the next with one, at
 -- least two months later, up to three before the reported month, and how revenue around the second differs from revenue around
 -- the first: at the same distance from each, from three months before to three after. What is lasting about a customer is in
--- both and falls out. Scores are means of the month, contacts are those of months with an answer to any survey, revenue is
--- capped as money for inference is, a month without a row is 0; revenue before history is not known. Answers of a customer come
--- one after the other, so customers are all that is sorted.
+-- both and falls out. Scores are means of the month; contacts are those of months with an answer to any survey, at least five
+-- months apart and with three known months before. Revenue is capped as money for inference is, a month without a row is 0;
+-- revenue before history is not known. Answers of a customer come one after the other, so customers are all that is sorted.
 -- grain: customer_id, score, month
 with caps as (
     select coalesce(max(cap), 0) as revenue
@@ -69,5 +69,8 @@ select
     revenue_2,
     revenue_3,
 from changes
-where place <= $as_of - 3 - $history_from and gap >= 2
+where
+    place <= $as_of - 3 - $history_from
+    and gap >= 2
+    and (score <> 'service_contacts' or gap >= 5 and revenue_lead_3 is not null)
 order by customer_id

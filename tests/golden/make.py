@@ -430,6 +430,8 @@ def of_changes(put, rows, score="nps", change="change"):
     """3.4: what a change of the score goes with. The lags of a segment are a family of their own (12.12)."""
     far = rows[(rows.month - rows.before >= 5) & (rows.before >= START + 3)]
     for method, own, lags in (("first_difference", rows, range(4)), ("first_difference_gap5", far, range(-3, 4))):
+        if score == "service_contacts" and method == "first_difference":      # of those five months apart alone
+            continue
         basis, columns = levels(own.before, own.month)
         x = np.column_stack([basis, own[change]])
         fits = [regressed(own[f"revenue_{lag}"], x, own.customer_id) for lag in lags]

@@ -65,6 +65,10 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
             ("first_difference", score.to_owned(), SAME, HISTORY),
             ("first_difference_gap5", format!("{score}_gap5"), 0, HISTORY_GAP5),
         ] {
+            // What answers two months apart say is there for comparison, and nearly every month has contacts.
+            if score == CONTACTS && method == "first_difference" {
+                continue;
+            }
             let panel = panels.get(&(model.clone(), sums.segment.clone()));
             let found = found(scope, sums, &model, panel)?;
             let of_model = of_model(score, method, from, found)?;
