@@ -1,4 +1,5 @@
-//! What is visible while everything fails: schedules of faults through plan, rollup, report and publication.
+//! What is visible while everything fails: schedules of faults through plan, rollup, report and publication, and through what
+//! people do between two days: `run`, `pull`, `runs`, `verify`, `close`, `gc`.
 //!
 //! `CXROI_FAULT_SCHEDULES=1000 CXROI_FAULT_SEED=1 cargo test --workspace --test all -- schedules_of_faults` runs many; a
 //! failure names its seed, and `CXROI_FAULT_SCHEDULES=1 CXROI_FAULT_SEED=<seed>` is that schedule again.
@@ -7,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use engine::{Function, Pointer};
+use chrono::{Duration, Utc};
+use engine::{Config, Engine, Function, Month, Pointer};
 use futures::future::join_all;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tests::faulty::Faulty;
-use tests::{CONFIG, Lake, setting};
+use tests::{CONFIG, Lake, instant, setting};
 
 const TIME: &str = "2025-01-10T06:00:00Z";
 const PERIOD: &str = "2024-12";
@@ -103,6 +105,41 @@ async fn copy(store: &dyn ObjectStore) -> Option<Bytes> {
     store.get(&Path::from(key)).await.ok()?.bytes().await.ok()
 }
 
+/// What somebody does between two days, when no other writer is there. Whatever says that it worked did; a closed period is not
+/// left behind.
+async fn command(lake: &Lake, world: &World, which: u8) -> engine::Result<()> {
+    let config = Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await?;
+    let period: Month = PERIOD.parse().unwrap();
+    match which {
+        0 => drop(Engine::open(config, &lake.stores).await?.run(Some(period), instant(TIME), &|_| {}).await?),
+        1 => {
+            let (_, _, files) = engine::pull(&config, &lake.stores, Some(period)).await?;
+            let (_, estimates) = files.iter().find(|(name, _)| name == "estimates.parquet").expect("it is published");
+            assert!(world.estimates.contains(estimates), "other numbers are pulled");
+        }
+        2 => {
+            let listed = engine::publications(&config, &lake.stores, None).await?;
+            let numbers: Vec<u64> = listed.iter().map(|listed| listed.publication.pointer.seq).collect();
+            assert!(numbers.is_sorted_by(|newer, older| newer > older), "listed are {numbers:?}");
+        }
+        3 => {
+            let verified = engine::verify(&config, &lake.stores, None).await?;
+            let problems: Vec<&String> = verified.values().flat_map(|(_, problems)| problems).collect();
+            assert!(problems.is_empty(), "{problems:?}");
+        }
+        4 => {
+            // All that nothing published stands on is old enough.
+            let tomorrow = Utc::now() + Duration::days(1);
+            engine::collect_garbage(&config, &lake.stores, Duration::hours(1), tomorrow, false).await?;
+        }
+        _ => {
+            let closed = engine::close(&config, &lake.stores, period, true).await?;
+            assert!(closed.closed, "it says that the period is closed");
+        }
+    }
+    Ok(())
+}
+
 async fn schedule(seed: u64, world: &Arc<World>) {
     let mut random = fastrand::Rng::with_seed(seed);
     let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -131,6 +168,7 @@ async fn schedule(seed: u64, world: &Arc<World>) {
         let store = Faulty::new(Arc::clone(&memory), seed * 100 + number, rates, lives, Arc::clone(&pointers));
         Lake::over(Arc::new(store))
     };
+    let whole = process(99, (0.0, 0.0), usize::MAX);
     for day in 0..4 {
         // The late file comes between two days, or while the work is being done.
         let comes_during = random.bool();
@@ -165,6 +203,20 @@ async fn schedule(seed: u64, world: &Arc<World>) {
                 assert_eq!(copy(&memory).await, Some(world.estimates[state].clone()), "done, and the copy is behind");
             }
         }
+        for number in 0..random.u64(0..3) {
+            let before = look(&memory, world).await;
+            let lives = if random.bool() { random.usize(1..12) } else { usize::MAX };
+            let lake = process(50 + day as u64 * 10 + number, rates, lives);
+            let _ = command(&lake, world, random.u8(0..6)).await;
+            let after = look(&memory, world).await;
+            assert!(before.is_none() || after.is_some(), "a command took the publication away");
+            if after.is_some_and(|(pointer, _)| pointer.closed) {
+                let config = Config::load(&whole.url.join("cxroi.toml").unwrap(), &whole.stores).await.unwrap();
+                engine::close(&config, &whole.stores, PERIOD.parse().unwrap(), false)
+                    .await
+                    .expect("without faults it works");
+            }
+        }
     }
     world.upload(&memory, 1).await;
     fire(&process(90, (0.0, 0.0), usize::MAX)).await.expect("without faults it works");
@@ -182,8 +234,14 @@ async fn schedule(seed: u64, world: &Arc<World>) {
         pointers.lock().unwrap().iter().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect();
     assert_eq!(pointers.last(), Some(&pointer), "the last pointer is the one that is there");
     for pair in pointers.windows(2) {
-        assert!(pair[0].seq < pair[1].seq, "numbers grow: {pointers:?}");
-        assert_ne!(pair[0].run_id, pair[1].run_id, "the same numbers were published twice: {pointers:?}");
+        // Closing a period writes its pointer again.
+        if pair[0].seq != pair[1].seq {
+            assert!(pair[0].seq < pair[1].seq, "numbers grow: {pointers:?}");
+            assert_ne!(pair[0].run_id, pair[1].run_id, "the same numbers were published twice: {pointers:?}");
+        } else {
+            assert_eq!(pair[0].run_id, pair[1].run_id, "two publications have one number: {pointers:?}");
+            assert_ne!(pair[0].closed, pair[1].closed, "a number was published twice: {pointers:?}");
+        }
     }
     assert_eq!(copy(&memory).await, Some(world.estimates[1].clone()), "the stable copy follows");
 }

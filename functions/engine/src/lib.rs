@@ -695,7 +695,9 @@ pub async fn collect_garbage(
     let output = stores.locate(&config.output)?;
     let unused = housekeeping::unused(&output, age, now).await?;
     if !only_look {
-        housekeeping::delete(&output, unused.iter().map(|object| object.key.clone())).await?;
+        // A list: a task that goes on with it cannot be of any lifetime.
+        let keys: Vec<String> = unused.iter().map(|object| object.key.clone()).collect();
+        housekeeping::delete(&output, keys).await?;
     }
     Ok(unused)
 }
