@@ -1,12 +1,15 @@
 //! Rows that cannot be used are set aside, counted and listed with their file, their place and the reason.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
 use engine::Check;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use tests::{CONFIG, Lake, Line, NOW, Touch, instant};
+use tests::{CONFIG, Lake, Line, NOW, Touch, instant, setting};
 
 /// The newest listing: source, month, file, row, key, reason.
 async fn listing(lake: &Lake) -> Vec<String> {
@@ -212,4 +215,68 @@ async fn rows_with_an_id_are_no_warning() {
     assert_eq!(warning.name, "audit.sales");
     let rows = engine.found(&warning.name, warning.rows, 10).await.unwrap();
     assert!(rows.iter().all(|batch| batch.num_rows() == 0), "{rows:?}");
+}
+
+/// Lines of sales with whatever is wrong with them, and what must become of them by plain counting.
+/// `CXROI_RECONCILED_LAKES=10000` is a long run.
+#[tokio::test]
+async fn rows_and_money_of_any_lines_reconcile() {
+    let (lakes, first) = (setting("CXROI_RECONCILED_LAKES", 100), setting("CXROI_RECONCILED_SEED", 1));
+    for seed in first..first + lakes {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut csv = "customer_id,order_id,line_id,ordered_at,amount\n".to_owned();
+        let (mut readable, mut of_rejected) = (0, 0);
+        let (mut rows, mut rejected) = (0, 0);
+        // Of each id the contents, in cents and by customer.
+        let mut lines = BTreeMap::<(u8, u8), Vec<(u8, i128)>>::new();
+        for _ in 0..random.u64(1..60) {
+            let (customer, order, line) = (random.u8(0..4), random.u8(0..12), random.u8(0..3));
+            let cents = i128::from(random.i64(-5_000..50_000));
+            let day = 1 + (order + line) % 31;
+            let (order_id, amount) = (if random.u8(0..20) == 0 { String::new() } else { format!("o{order}") }, {
+                let (sign, cents) = (if cents < 0 { "-" } else { "" }, cents.abs());
+                match random.u8(0..30) {
+                    0 => "abc".to_owned(),
+                    1 => String::new(),
+                    2 => "1e30".to_owned(),
+                    _ => format!("{sign}{}.{:02}", cents / 100, cents % 100),
+                }
+            });
+            writeln!(csv, "c{customer},{order_id},{line},2024-12-{day:02} 10:00,{amount}").unwrap();
+            rows += 1;
+            let is_money = amount.contains('.');
+            readable += if is_money { cents } else { 0 };
+            if !is_money || order_id.is_empty() {
+                rejected += 1;
+                of_rejected += if is_money { cents } else { 0 };
+            } else {
+                lines.entry((order, line)).or_default().push((customer, cents));
+            }
+        }
+        let conflicting = lines.values().filter(|copies| copies.iter().any(|copy| *copy != copies[0]));
+        let conflicts = conflicting.clone().count() > 0;
+        let lake = Lake::default();
+        lake.put("sales/all.csv", csv.clone()).await;
+        lake.put(
+            "sales/last.csv",
+            "customer_id,order_id,line_id,ordered_at,amount\nann,last,1,2024-12-31 20:00,0.01\n",
+        )
+        .await;
+        let engine = lake.open("currency = 'EUR'\nlake.sales = 'sales/'\noutput.url = 'out/'").await.unwrap();
+        let made = engine.make_facts("2024-12".parse().unwrap(), instant("2025-01-05T06:00:00Z")).await;
+        let (record, _) = made.unwrap_or_else(|error| panic!("lake {seed}: {error}\n{csv}"));
+        let found = &record.sources["sales"];
+        let cents = |money: engine::Money| money.0 / 100;
+        let used = lines.len() as u64 + 1;
+        let what = format!("lake {seed}: {found:?}\n{csv}");
+        assert_eq!((found.rows, found.used, found.rejected), (rows + 1, used, rejected), "{what}");
+        assert_eq!(found.duplicate, rows + 1 - used - rejected, "{what}");
+        assert_eq!(found.conflicting > 0, conflicts, "{what}");
+        assert_eq!((cents(found.amount), cents(found.amount_rejected)), (readable + 1, of_rejected), "{what}");
+        assert_eq!(cents(found.amount_used) + cents(found.amount_duplicate), readable + 1 - of_rejected, "{what}");
+        if !conflicts {
+            let first: i128 = lines.values().map(|copies| copies[0].1).sum();
+            assert_eq!(cents(found.amount_used), first + 1, "{what}");
+        }
+    }
 }
