@@ -124,8 +124,11 @@ async fn command(lake: &Lake, world: &World, which: u8) -> engine::Result<()> {
         }
         3 => {
             let verified = engine::verify(&config, &lake.stores, None).await?;
-            let problems: Vec<&String> = verified.values().flat_map(|(_, problems)| problems).collect();
-            assert!(problems.is_empty(), "{problems:?}");
+            // Who died before the last copy left that to the next run.
+            let is_of_a_copy = |problem: &String| problem.ends_with("; the next run writes it again");
+            let problems =
+                verified.values().flat_map(|(_, problems)| problems).filter(|problem| !is_of_a_copy(problem));
+            assert_eq!(problems.collect::<Vec<_>>(), Vec::<&String>::new());
         }
         4 => {
             // All that nothing published stands on is old enough.
