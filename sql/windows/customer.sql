@@ -1,9 +1,16 @@
 -- Every customer, of the list or seen in a feed, with what the windows that end with the reported month hold. Active means
 -- at least one order line with a positive amount; a window `_before` is the one of the same length next to it, `_year_before`
 -- the same months a year earlier. Orders of a window are those with a line of a positive amount in it. Who has no date of
--- acquisition came with the first row in any feed. Rows that name no customer are one row without customer_id.
+-- acquisition came with the first row in any feed. Rows that name no customer are one row without customer_id. Months of a
+-- customer come one after the other, and are numbered as in windows/customer_series, so that however many customers there are, one
+-- at a time is held.
 -- grain: customer_id
-with history as (
+with months as (
+    select *, row_number() over (order by customer_id) as line
+    from facts.customer_history
+    where month <= $as_of
+),
+history as (
     select
         customer_id,
         min(month) as first_month,
@@ -39,8 +46,8 @@ with history as (
         sum(case when month between $as_of - 11 and $as_of - 6 then revenue else 0 end) as revenue_t6m_before,
         sum(case when month > $as_of - 12 then revenue else 0 end) as revenue_t12m,
         sum(case when month between $as_of - 23 and $as_of - 12 then revenue else 0 end) as revenue_t12m_before,
-    from facts.customer_month
-    where month <= $as_of
+    from months
+    where line > 0
     group by customer_id
 ),
 orders as (
