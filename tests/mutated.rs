@@ -175,7 +175,6 @@ async fn mutated_files_end_in_order_and_in_little_memory() {
     assert!(refused > files / 10, "{refused} of {files} files are refused, so that nothing was damaged");
     if files > 1_000 {
         let peak = peak_memory().expect("Linux says");
-        println!("{files} files, {refused} of them refused, at most {} MB", peak >> 20);
-        assert!(peak < MOST_MEMORY, "{} MB", peak >> 20);
+        assert!(peak < MOST_MEMORY, "{} MB for {files} files, {refused} of them refused", peak >> 20);
     }
 }
