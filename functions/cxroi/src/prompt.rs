@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -263,5 +264,27 @@ async fn answer(analyst: &Analyst, query: &str) -> Result<()> {
     let more = if rows > SHOWN { "the first " } else { "" };
     let word = plural(rows, "row", "rows");
     let seconds = started.elapsed().as_secs_f64();
-    say(&format!("{}\n{more}{rows} {word} in {seconds:.2} s\n", arrow::util::pretty::pretty_format_batches(&batches)?))
+    paged(&format!(
+        "{}\n{more}{rows} {word} in {seconds:.2} s\n",
+        arrow::util::pretty::pretty_format_batches(&batches)?
+    ))
+}
+
+/// Shows a text in the pager that `PAGER` names, or in `less`; as it is where there is none.
+fn paged(text: &str) -> Result<()> {
+    // Less ends by itself where one screen is enough (F), moves over wide rows (S), and leaves on the screen what was shown (X).
+    let pager = std::env::var("PAGER").unwrap_or_default();
+    let mut words = pager.split_whitespace();
+    let (program, arguments) = words.next().map_or(("less", vec!["-FSX"]), |program| (program, words.collect()));
+    let started = match std::io::stdout().is_terminal() {
+        true => Command::new(program).args(arguments).stdin(Stdio::piped()).spawn().ok(),
+        false => None,
+    };
+    let Some(mut shown) = started else { return say(text) };
+    if let Some(mut input) = shown.stdin.take() {
+        // Who leaves the pager has seen enough.
+        let _ = input.write_all(text.as_bytes());
+    }
+    shown.wait().context("cannot wait for the pager")?;
+    Ok(())
 }

@@ -146,7 +146,8 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
     }
     if period.0 - history_start.0 > 50 * 12 {
         return Err(Error::Input(format!(
-            "the first sale is of {first_sale}, more than 50 years before {period}; set method.history_from to the first month of real history"
+            "the first sale is of {first_sale}, more than 50 years before {period}: `cxroi sql -c \"select * from audit.sales order \
+             by ordered_at limit 1\"` shows the row; mend it, or set method.history_from to the first month of real history"
         )));
     }
     let months = futures::stream::iter(history_start.0..=period.0)
