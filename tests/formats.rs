@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use engine::Error;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use tests::{CONFIG, Lake, NOW, cents, instant};
+use tests::{CONFIG, Lake, NOW, cents, instant, json_lines};
 
 async fn estimates(lake: &Lake, config: &str) -> engine::Result<Vec<Value>> {
     lake.open(config).await?.run(None, instant(NOW), &|_| {}).await?;
@@ -51,12 +51,6 @@ async fn csv_and_json_give_the_numbers_of_parquet() {
         drop(writer);
         bytes
     };
-    let lines = |batch: &RecordBatch| {
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        writer.write(batch).unwrap();
-        writer.finish().unwrap();
-        writer.into_inner()
-    };
     let array = |batch: &RecordBatch| {
         let mut writer = arrow::json::ArrayWriter::new(Vec::new());
         writer.write(batch).unwrap();
@@ -64,7 +58,7 @@ async fn csv_and_json_give_the_numbers_of_parquet() {
         writer.into_inner()
     };
     type Write = fn(&RecordBatch) -> Vec<u8>;
-    let writers: [(&str, Write); 3] = [("csv", csv), ("jsonl", lines), ("json", array)];
+    let writers: [(&str, Write); 3] = [("csv", csv), ("jsonl", json_lines), ("json", array)];
     for (ending, write) in writers {
         let found = estimates(&rewritten(ending, write).await, CONFIG).await.unwrap();
         assert_eq!(found, want, "{ending}");

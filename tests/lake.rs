@@ -234,3 +234,11 @@ pub fn parquet(columns: Vec<(&str, ArrayRef)>) -> Bytes {
     writer.write(&batch).expect("memory takes rows");
     writer.into_inner().expect("memory takes a footer").into()
 }
+
+/// Rows as JSON, an object a line.
+pub fn json_lines(batch: &RecordBatch) -> Vec<u8> {
+    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+    writer.write(batch).expect("memory takes rows");
+    writer.finish().expect("memory takes rows");
+    writer.into_inner()
+}

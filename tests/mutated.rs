@@ -4,7 +4,6 @@
 //! against a limit; a failure names its seed, and `CXROI_MUTATED_FILES=1 CXROI_MUTATED_SEED=<seed>` is that file again. What is
 //! published of files that can be read is the matter of `hostile/files.py`.
 
-use std::fmt::Write;
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
@@ -13,7 +12,7 @@ use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
-use tests::{Lake, instant, sales, setting};
+use tests::{Lake, instant, json_lines, sales, setting};
 
 const CONFIG: &str = r#"
 currency = "EUR"
@@ -25,19 +24,19 @@ run.memory_limit = "256 MB"
 const MOST_MEMORY: usize = 512 << 20;
 
 /// Sixty order lines of a December.
-fn lines() -> Vec<(String, String, String, i64)> {
+fn december() -> RecordBatch {
     let line = |number: i64| {
         let at = format!("2024-12-{:02}T{:02}:30:00Z", 1 + number % 28, number % 24);
         (format!("customer {}", number % 7), format!("order {number}"), at, number * 997 % 10_000)
     };
-    (0..60).map(line).collect()
+    let lines: Vec<(String, String, String, i64)> = (0..60).map(line).collect();
+    let lines: Vec<_> = lines.iter().map(|(who, order, at, cents)| (Some(&**who), &**order, &**at, *cents)).collect();
+    RecordBatch::try_from_iter(sales(&lines)).unwrap()
 }
 
 /// The lines as a Parquet file of any layout, and where its footer begins.
 fn parquet(random: &mut Rng) -> (Vec<u8>, usize) {
-    let lines = lines();
-    let lines: Vec<_> = lines.iter().map(|(who, order, at, cents)| (Some(&**who), &**order, &**at, *cents)).collect();
-    let batch = RecordBatch::try_from_iter(sales(&lines)).unwrap();
+    let batch = december();
     let compressions = [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default())];
     let properties = WriterProperties::builder()
         .set_compression(compressions[random.usize(..compressions.len())])
@@ -55,23 +54,10 @@ fn parquet(random: &mut Rng) -> (Vec<u8>, usize) {
     (file, footer)
 }
 
-const HEADER: &str = "customer_id,order_id,ordered_at,amount\n";
-
-fn csv() -> Vec<u8> {
-    let mut text = HEADER.to_owned();
-    for (who, order, at, cents) in lines() {
-        writeln!(text, "{who},{order},{at},{}.{:02}", cents / 100, cents % 100).unwrap();
-    }
-    text.into()
-}
-
-fn json_line(who: &str, order: &str, at: &str, cents: i64) -> String {
-    let amount = format!("{}.{:02}", cents / 100, cents % 100);
-    format!("{{\"customer_id\":\"{who}\",\"order_id\":\"{order}\",\"ordered_at\":\"{at}\",\"amount\":{amount}}}\n")
-}
-
-fn json() -> Vec<u8> {
-    lines().into_iter().map(|(who, order, at, cents)| json_line(&who, &order, &at, cents)).collect::<String>().into()
+fn csv(batch: &RecordBatch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    arrow::csv::Writer::new(&mut bytes).write(batch).unwrap();
+    bytes
 }
 
 /// Numbers at the edges of the formats, and marks of texts.
@@ -127,8 +113,8 @@ fn mutate(random: &mut Rng, file: &mut Vec<u8>, part: Range<usize>) {
 fn mutated(seed: u64) -> (&'static str, Vec<u8>) {
     let mut random = Rng::with_seed(seed);
     let (kind, mut file, parts) = match random.u8(0..6) {
-        0 => ("csv", csv(), 0..0),
-        1 => ("json", json(), 0..0),
+        0 => ("csv", csv(&december()), 0..0),
+        1 => ("json", json_lines(&december()), 0..0),
         _ => {
             let (file, footer) = parquet(&mut random);
             let parts = [4..footer, 4..footer, footer..file.len()];
@@ -151,13 +137,12 @@ async fn mutated_files_end_in_order_and_in_little_memory() {
         let outcome = tokio::spawn(async move {
             let lake = Lake::default();
             // Which ends the month; files of two formats in one folder would be refused unread.
+            let end = [(Some("ann"), "end", "2024-12-31T20:00:00Z", 1_200)];
+            let batch = RecordBatch::try_from_iter(sales(&end)).unwrap();
             match kind {
-                "csv" => lake.put("sales/first.csv", format!("{HEADER}ann,end,2024-12-31T20:00:00Z,12.00\n")).await,
-                "json" => lake.put("sales/first.json", json_line("ann", "end", "2024-12-31T20:00:00Z", 1_200)).await,
-                _ => {
-                    let end = (Some("ann"), "end", "2024-12-31T20:00:00Z", 1_200);
-                    lake.sales("sales/first.parquet", &[end]).await;
-                }
+                "csv" => lake.put("sales/first.csv", csv(&batch)).await,
+                "json" => lake.put("sales/first.json", json_lines(&batch)).await,
+                _ => lake.sales("sales/first.parquet", &end).await,
             }
             lake.put(&format!("sales/mutated.{kind}"), file).await;
             lake.open(CONFIG).await?.make_facts(month, now).await
