@@ -2,8 +2,8 @@
 -- at least one order line with a positive amount; a window `_before` is the one of the same length next to it, `_year_before`
 -- the same months a year earlier. Orders of a window are those with a line of a positive amount in it. Who has no date of
 -- acquisition came with the first row in any feed. Rows that name no customer are one row without customer_id. Months of a
--- customer come one after the other, and are numbered as in windows/customer_series, so that however many customers there are, one
--- at a time is held.
+-- customer come one after the other, and are numbered as in windows/customer_series, so that customers are grouped one at a time,
+-- however many there are.
 -- grain: customer_id
 with months as (
     select *, row_number() over (order by customer_id) as line
