@@ -1,22 +1,27 @@
 """The book and README.md, held against the program.
 
-The book builds without a warning. Every page's blocks are run in their order in a folder with a small demo lake: commands of `sh`,
-queries of `sql` with `cxroi sql`, those of `sql,duckdb` and `python` with Python; `toml` is parsed and read by `cxroi`, `sql,athena`
-is parsed. Blocks marked `norun` need what is not here (S3, AWS, a person); they are counted. Each subcommand, option, file and
-page that is named must exist, each table and column be described with its type, and each error that is quoted stand in the source.
+The book builds without a warning. Every page's blocks are run in their order in a folder with a small demo lake, which lies in the
+bucket `acme-lake` of an S3 of this machine too: commands of `sh`, queries of `sql` with `cxroi sql`, those of `sql,duckdb` and
+`python` with Python; `toml` is parsed and read by `cxroi`, `sql,athena` is parsed. Blocks marked `norun` need what is not here
+(a program of Windows); they are counted. Each subcommand, option, file and page that is named must exist, each table and column be
+described with its type, and each error that is quoted stand in the source.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 
+import boto3
 import sqlglot
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -52,8 +57,9 @@ def main():
         os.environ |= {"PATH": f"{work / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"}
         os.environ.pop("CXROI_CONFIG", None)
         found = [*built(work), *named(), *columns(work), *errors(), *words()]
-        for page in [ROOT / "README.md", *PAGES]:
-            found += [f"{page.name}: {problem}" for problem in executed(page, work)]
+        with bucket(work):
+            for page in [ROOT / "README.md", *PAGES]:
+                found += [f"{page.name}: {problem}" for problem in executed(page, work)]
     if found:
         sys.exit("\n  - ".join(["the book:", *found]))
     print("the book holds")
@@ -67,6 +73,34 @@ def demo(folder):
     """A small company whose month is published."""
     run("cxroi", "demo", folder / "cxroi-demo", "--customers", "2000")
     return folder / "cxroi-demo"
+
+
+@contextlib.contextmanager
+def bucket(work):
+    """An S3 with the bucket that the pages name: a lake, its configuration, and nothing published."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "tests",
+                   "AWS_SECRET_ACCESS_KEY": "for-tests-on-this-machine", "AWS_REGION": "us-east-1"}  # fmt: skip
+    environment = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "TMPDIR": str(work)}
+    with open(work / "server.log", "wb") as log:
+        server = subprocess.Popen([pathlib.Path(sys.executable).parent / "ministack"], env=environment, stdout=log, stderr=log)
+    try:
+        s3 = boto3.client("s3")
+        for _ in range(300):
+            with contextlib.suppress(Exception):
+                s3.create_bucket(Bucket="acme-lake")
+                break
+            time.sleep(0.1)
+        folder = demo(work / "acme")
+        for path in [folder / "cxroi.toml", *folder.glob("lake/**/*")]:
+            if path.is_file():
+                s3.upload_file(str(path), "acme-lake", path.relative_to(folder).as_posix())
+        yield
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def built(work):
@@ -90,7 +124,6 @@ def named():
         text = page.read_text()
         spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
         commands = [span for span in spans if re.match(r"cxroi [a-z]", span)]
-        commands += [line for kind, block in FENCE.findall(text) if kind == "sh,norun" for line in block.splitlines() if line.startswith("cxroi ")]
         for command in commands:
             name = command.split()[1]
             done = subprocess.run(["cxroi", name, "--help"], capture_output=True, text=True)
@@ -137,8 +170,7 @@ def blocks(page):
     if page.name == "README.md":
         lines = re.findall(r"^    ((?:cxroi|cargo run --release --) .*)$", text, re.MULTILINE)
         for line in lines:
-            line = line.replace("cargo run --release --", "cxroi")
-            yield "sh,norun" if "s3://" in line else "sh", line + "\n"
+            yield "sh", line.replace("cargo run --release --", "cxroi") + "\n"
 
 
 def parsed(kind, text, scratch):

@@ -83,6 +83,8 @@ def main():
                 assert page.read_bytes() == (same / "report.html").read_bytes(), f"{name}: a second run made another page"
                 assert (published / "roi.xlsx").read_bytes() == (same / "roi.xlsx").read_bytes(), f"{name}: another workbook"
                 charts = check_page(browser, name, page, arguments.axe.read_text(), shots)
+                if name == "golden":
+                    check_why(published, page.read_text())
                 check_summary(published / "summary.json")
                 rows = check_workbook(published, work)
                 print(f"{name}: {charts} charts, {page.stat().st_size:,} bytes; {rows:,} rows in the workbook")
@@ -193,6 +195,21 @@ def check_page(browser, name, page, axe, shots):
         for url in re.findall(r'"requestWillBeSent".*?"url":"([^"]+)"', entry["message"]):
             assert url.startswith("file://"), f"{name}: asked for {url}"
     return expected
+
+
+def check_why(published, text):
+    """The page says by what shares of answers the score moved since the month before."""
+    shares = []
+    for period in ("2024-11", "2024-12"):
+        table = pq.read_table(published.parent / "estimates" / f"period={period}" / "estimates.parquet").to_pylist()
+        score, detractors = (
+            next(row["value"] for row in table if (row["metric"], row["window"], row["segment"]) == (metric, "T3M", "(all)"))
+            for metric in ("nps", "detractor_share")
+        )
+        shares.append((score / 100 + detractors, detractors))
+    parts = [f"{part} went from {before:.1%} to {now:.1%}" for part, before, now in zip(("promoters", "detractors"), *shares)]
+    said = f"{parts[0]} and {parts[1].replace(' went', '')} since 2024-11".replace("%", " %")
+    assert said in text, f"the page does not say: {said}"
 
 
 def screenshot(browser):

@@ -151,6 +151,7 @@ impl<'a> Page<'a> {
             blocks.push(Block::Sentences(programmes));
         }
         blocks.push(self.changes());
+        blocks.push(self.why());
         Section { id: "worth", title: "What it was worth", blocks }
     }
 
@@ -180,6 +181,40 @@ impl<'a> Page<'a> {
         );
         let head = ["", "Then", "Now", "Difference", "95 % interval of now"];
         Block::Table(Table::new(&caption, &head, 1..5, rows.collect()))
+    }
+
+    /// What revenue and the score are sums of, and how these parts moved.
+    fn why(&self) -> Block {
+        let mut sentences: Vec<String> = self.report.bridge().into_iter().collect();
+        sentences.extend(self.answers_moved());
+        if !sentences.is_empty() {
+            sentences.push(
+                "These are the parts that changed, and not what changed them: for that a programme has to be held against \
+                 customers without it."
+                    .to_owned(),
+            );
+        }
+        Block::Sentences(sentences)
+    }
+
+    /// How shares of answers made the score another than in the period that was published before.
+    fn answers_moved(&self) -> Option<String> {
+        let before = self.summary.earlier.last()?;
+        let [score, detractors] =
+            ["nps", "detractor_share"].map(|metric| Some(self.indicator((metric, "T3M", "cluster"))?));
+        let share = |score: Number, detractors: Number| [score.value / 100.0 + detractors.value, detractors.value];
+        let (score, detractors) = (score?, detractors?);
+        let now = share(Number::of(score)?, Number::of(detractors)?);
+        let then = share(before.number(score)?, before.number(detractors)?);
+        let moved = |part: usize| {
+            format!("from {} to {}", self.figure(then[part], "share"), self.figure(now[part], "share"))
+        };
+        Some(format!(
+            "Of the answers of three months, promoters went {} and detractors {} since {}: the score is what is between the two.",
+            moved(0),
+            moved(1),
+            before.period
+        ))
     }
 
     fn indicator(&self, (metric, window, method): (&str, &str, &str)) -> Option<&'a Row> {
