@@ -120,6 +120,12 @@ impl Report<'_> {
         }
     }
 
+    /// The value of a row with its interval as it is told of the other side: what is less by 2 and not more by -2.
+    fn turned(&self, row: &Row, is_turned: bool) -> String {
+        let turned = |known: Estimate| self.value(row, &if is_turned { known.negated() } else { known });
+        row.estimate.map_or_else(String::new, turned)
+    }
+
     /// What is said of a row with a value; otherwise that there is none. What no lake of this kind has is not spoken of.
     fn said(&self, row: Option<&Row>, name: &str, sentence: impl FnOnce(String) -> String) -> Option<String> {
         let row = row.filter(|row| row.status != Status::NotApplicable)?;
@@ -154,26 +160,19 @@ impl Report<'_> {
             Some(row) => (row, "the same months a year before"),
             None => (self.one("kpi", "revenue_growth", "census", Some("T3M"))?, "the three months before"),
         };
-        self.said(Some(row), "Revenue growth", |value| {
+        self.said(Some(row), "Revenue growth", |_| {
             let season = if year.is_none() { "; seasons are in that" } else { "" };
-            let shrunk = row.estimate.filter(|growth| growth.value < 0.0);
-            match shrunk.map(|growth| self.value(row, &growth.negated())) {
-                Some(loss) => format!("Revenue of three months is {loss} below that of {against}{season}."),
-                None => format!("Revenue of three months is {value} above that of {against}{season}."),
-            }
+            let (size, side) = (self.turned(row, is_negative(row)), if is_negative(row) { "below" } else { "above" });
+            format!("Revenue of three months is {size} {side} that of {against}{season}.")
         })
     }
 
     /// Only where the month does not tie out.
     pub(crate) fn ledger(&self) -> Option<String> {
         let row = self.one("quality", "revenue_reconciliation", "census", Some("MONTH"))?;
-        let difference = row.estimate.filter(|_| row.flags.contains(&NOT_RECONCILED))?;
-        let (by, where_to) =
-            if difference.value < 0.0 { (difference.negated(), "below") } else { (difference, "above") };
-        Some(format!(
-            "Revenue of the month is {} {where_to} finance's ledger: it does not tie out.",
-            self.value(row, &by)
-        ))
+        row.estimate.filter(|_| row.flags.contains(&NOT_RECONCILED))?;
+        let (size, side) = (self.turned(row, is_negative(row)), if is_negative(row) { "below" } else { "above" });
+        Some(format!("Revenue of the month is {size} {side} finance's ledger: it does not tie out."))
     }
 
     /// From the revenue of the half-year before to that of the last.
@@ -215,12 +214,18 @@ impl Report<'_> {
     pub(crate) fn association(&self) -> Option<String> {
         let (placebo, excess) = (self.outcome("placebo")?, self.outcome("excess")?);
         let row = self.outcome("revenue_6m")?;
-        self.said(Some(row), "What a point of NPS goes with in revenue", |value| {
+        self.said(Some(row), "What a point of NPS goes with in revenue", |_| {
+            let is_less = is_negative(row);
+            let (size, than) = (self.turned(row, is_less), more_or_less(is_less));
             let mut text =
-                format!("One point more in a customer's NPS answer {} {value} more revenue a month in the six months after it, all else equal{}", verb(row.grade), unclear(Some(row)));
+                format!("One point more in a customer's NPS answer {} {size} {than} revenue a month in the six months after it, all else equal{}", verb(row.grade), unclear(Some(row)));
             if let (Some(before), Some(left)) = (&placebo.estimate, &excess.estimate) {
-                text.push_str(&format!("; {} of it was there before the answer", self.value(placebo, before)));
-                let left_over = self.value(excess, left);
+                text.push_str(&if is_less == is_negative(placebo) {
+                    format!("; {} of it was there before the answer", self.turned(placebo, is_less))
+                } else {
+                    format!("; before the answer it was {} {}", self.turned(placebo, !is_less), more_or_less(!is_less))
+                });
+                let left_over = self.turned(excess, is_less);
                 text.push_str(&match (proven(before), proven(left)) {
                     (false, _) => format!(", and {left_over} is beyond that"),
                     (true, true) => format!(": lasting differences between customers, and {left_over} is beyond them"),
@@ -270,8 +275,9 @@ impl Report<'_> {
         let (penalty, reward) =
             (self.one("asymmetry", "penalty", "ancova", None)?, self.one("asymmetry", "reward", "ancova", None)?);
         let ratio = self.one("asymmetry", "slope_ratio", "fieller", None)?;
-        self.said(Some(penalty), "What missed expectations go with", |lost| {
-            let won = reward.estimate.as_ref().map_or_else(String::new, |won| self.value(reward, won));
+        self.said(Some(penalty), "What missed expectations go with", |_| {
+            // A penalty is what is lost.
+            let (is_less, is_more) = (!is_negative(penalty), !is_negative(reward));
             let verdict = match ratio.flags.first().copied() {
                 Some("consistent_with_twice") => "that is consistent with losses twice the gains",
                 Some("no_asymmetry_shown") => "no difference between losses and gains is shown",
@@ -279,9 +285,13 @@ impl Report<'_> {
                 _ => "whether losses are twice the gains cannot be told",
             };
             format!(
-                "Being a detractor instead of a passive {} {lost} less revenue a month{}, being a promoter {won} more{}; {verdict}.",
+                "Being a detractor instead of a passive {} {} {} revenue a month{}, being a promoter {} {}{}; {verdict}.",
                 verb(penalty.grade),
+                self.turned(penalty, !is_less),
+                more_or_less(is_less),
                 unclear(Some(penalty)),
+                self.turned(reward, !is_more),
+                more_or_less(!is_more),
                 unclear(Some(reward))
             )
         })
@@ -297,15 +307,16 @@ impl Report<'_> {
     }
 
     pub(crate) fn point(&self) -> Option<String> {
-        let row = self.one("value", "nps_point_value_total", "mean", None);
+        let row = self.one("value", "nps_point_value_total", "mean", None)?;
         let raw = self.one("value", "nps_point_value_total_raw", "mean", None);
-        self.said(row, "The value of one point of NPS", |value| {
-            let raw = raw.and_then(|row| Some(self.value(row, row.estimate.as_ref()?)));
+        self.said(Some(row), "The value of one point of NPS", |_| {
+            let is_less = is_negative(row);
+            let raw = raw.filter(|raw| raw.estimate.is_some()).map(|raw| self.turned(raw, is_less));
             let raw = raw.map_or_else(String::new, |raw| format!("; without caps on large amounts {raw}"));
-            let grade = row.map_or("E", |row| row.grade);
-            let (verb, unclear) = (verb(grade), unclear(row));
+            let (size, than, grade) = (self.turned(row, is_less), more_or_less(is_less), row.grade);
+            let (verb, unclear) = (verb(grade), unclear(Some(row)));
             format!(
-                "One point more of NPS {verb} {value} more net value in twelve months over all active customers{unclear}{raw}. Grade {grade}."
+                "One point more of NPS {verb} {size} {than} net value in twelve months over all active customers{unclear}{raw}. Grade {grade}."
             )
         })
     }
@@ -476,6 +487,14 @@ impl Programme<'_> {
     }
 }
 
+fn is_negative(row: &Row) -> bool {
+    row.estimate.is_some_and(|known| known.value < 0.0)
+}
+
+fn more_or_less(is_less: bool) -> &'static str {
+    if is_less { "less" } else { "more" }
+}
+
 /// What is added where an interval holds 0.
 fn unclear(row: Option<&Row>) -> &'static str {
     let holds_0 = |estimate: Estimate| estimate.lo.zip(estimate.hi).is_some_and(|(lo, hi)| lo <= 0.0 && 0.0 <= hi);
@@ -589,6 +608,31 @@ mod tests {
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];
         assert_eq!(headlines(&all(), "EUR"), want);
+    }
+
+    #[test]
+    fn what_is_less_is_not_more_by_a_number_below_0() {
+        let of = |rows: Vec<Row>| headlines(&rows, "EUR").remove(0);
+        let excess = || slope("excess", -1.0, 0.5);
+        assert_eq!(
+            of(vec![slope("revenue_6m", -2.0, 0.5), slope("placebo", -1.0, 0.25), excess()]),
+            "One point more in a customer's NPS answer is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) less revenue a month in the six months after it, all else equal; 1.00 EUR (95 % interval 0.75 EUR to 1.25 EUR) of it was there before the answer: lasting differences between customers, and 1.00 EUR (95 % interval 0.50 EUR to 1.50 EUR) is beyond them."
+        );
+        assert_eq!(
+            of(vec![slope("revenue_6m", 2.0, 0.5), slope("placebo", -1.0, 1.5), slope("excess", 3.0, 0.5)]),
+            "One point more in a customer's NPS answer is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) more revenue a month in the six months after it, all else equal; before the answer it was 1.00 EUR (95 % interval -0.50 EUR to 2.50 EUR) less, and 3.00 EUR (95 % interval 2.50 EUR to 3.50 EUR) is beyond that."
+        );
+        let asymmetry = |metric, value| with(row("asymmetry", metric, "money/customer-month", "ancova"), value, 0.5);
+        let ratio = row("asymmetry", "slope_ratio", "ratio", "fieller").without(Status::Unbounded);
+        assert_eq!(
+            of(vec![asymmetry("penalty", -2.0), asymmetry("reward", -1.0), ratio]),
+            "Being a detractor instead of a passive is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) more revenue a month, being a promoter 1.00 EUR (95 % interval 0.50 EUR to 1.50 EUR) less; whether losses are twice the gains cannot be told."
+        );
+        let point = with(row("value", "nps_point_value_total", "money", "mean"), -2000.0, 500.0);
+        assert_eq!(
+            of(vec![point]),
+            "One point more of NPS is associated with 2,000.00 EUR (95 % interval 1,500.00 EUR to 2,500.00 EUR) less net value in twelve months over all active customers. Grade E."
+        );
     }
 
     #[test]

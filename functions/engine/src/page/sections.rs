@@ -206,9 +206,8 @@ impl<'a> Page<'a> {
         let (score, detractors) = (score?, detractors?);
         let now = share(Number::of(score)?, Number::of(detractors)?);
         let then = share(before.number(score)?, before.number(detractors)?);
-        let moved = |part: usize| {
-            format!("from {} to {}", self.figure(then[part], "share"), self.figure(now[part], "share"))
-        };
+        let moved =
+            |part: usize| format!("from {} to {}", self.figure(then[part], "share"), self.figure(now[part], "share"));
         Some(format!(
             "Of the answers of three months, promoters went {} and detractors {} since {}: the score is what is between the two.",
             moved(0),
