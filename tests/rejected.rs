@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
 use engine::Check;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{CONFIG, Lake, Line, NOW, Touch, instant, setting};
 
 /// The newest listing: source, month, file, row, key, reason.
@@ -201,6 +201,17 @@ async fn rows_that_are_the_same_and_have_no_id_are_a_warning_and_count() {
     let used = pretty_format_batches(&used.await.unwrap().collect().await.unwrap()).unwrap().to_string();
     // 20.84 of every December, and 3 + 4 + 6.01.
     assert!(used.contains("| 33.8500 |"), "{used}");
+    // What is published says so as well, and a headline where they are many.
+    let summary: Value = serde_json::from_slice(&lake.get("out/summaries/latest/summary.json").await.unwrap()).unwrap();
+    let row = |source: &str| {
+        let mut rows = summary["estimates"].as_array().unwrap().iter();
+        rows.find(|row| row["metric"] == "indistinct_rows" && row["outcome"] == source).unwrap().clone()
+    };
+    for (source, copies) in [("sales", 3.0), ("interactions", 1.0)] {
+        assert_eq!((&row(source)["value"], &row(source)["flags"]), (&copies.into(), &json!(["may_be_twice"])));
+    }
+    let headline = "3 rows of sales have no id and repeat another in every column";
+    assert!(summary["headlines"].to_string().contains(headline), "{}", summary["headlines"]);
 }
 
 #[tokio::test]

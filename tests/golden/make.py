@@ -72,6 +72,12 @@ def unique(frame, columns, identity):
     return pd.concat([kept, frame[~named]]), int(named.sum()) - len(kept)
 
 
+def indistinct(frame, columns, identity):
+    """Rows without an identity that repeat another in every column."""
+    unnamed = frame[frame[identity].isna().any(axis=1)]
+    return int(unnamed.duplicated(list(columns)).sum())
+
+
 def interval(value, se, df):
     """A t interval; nulls where there is no spread, or only one customer."""
     if not (df >= 1 and se > 1e-12):
@@ -988,6 +994,9 @@ def expect():
     wrong = touches.nps.notna() & ~touches.nps.isin(range(11))
     quality["invalid_nps"] = int(wrong.sum())
     touches = touches.assign(nps=touches.nps.mask(wrong))
+    again = dict(interactions=indistinct(touches, INTERACTIONS, ["interaction_id"]),
+                 sales=indistinct(lines, SALES, ["order_id", "line_id"]), customers=0, initiatives=0, assignments=0,
+                 control_totals=0)
     touches, copies = unique(touches, INTERACTIONS, ["interaction_id", "month"])
     lines, more = unique(lines, SALES, ["order_id", "line_id", "month"])
     customers, most = unique(read("customers", CUSTOMERS), CUSTOMERS, ["customer_id"])
@@ -996,6 +1005,7 @@ def expect():
     assert not assignments.duplicated(["initiative", "customer_id"]).any()
     duplicate = dict(interactions=copies, sales=more, customers=most, initiatives=last, assignments=0, control_totals=0)
     quality["rejected_rows"], quality["duplicate_rows"] = sum(rejected.values()), sum(duplicate.values())
+    quality["indistinct_rows"] = sum(again.values())
 
     known = pd.concat([touches, lines]).groupby("customer_id").month.min()      # who has no day is acquired with the first row
     acquired = pd.to_datetime(customers.acquired_at)
@@ -1046,7 +1056,7 @@ def expect():
     off = int(lines.amount[lines.month == AS_OF].sum()) / 10_000 - ledger
     assert 0 < abs(off) < 0.005 * ledger
     put_for("(all)")("quality", "revenue_reconciliation", "MONTH", "census", dict(value=off))
-    for metric, counts in dict(rejected_rows=rejected, duplicate_rows=duplicate).items():
+    for metric, counts in dict(rejected_rows=rejected, duplicate_rows=duplicate, indistinct_rows=again).items():
         for source, count in counts.items():
             put_for("(all)")("quality", metric, "ALL", "census", dict(value=count), outcome=source)
     for metric, count in quality.items():

@@ -197,6 +197,7 @@ pub(crate) const TERMS: &[Term] = &[
     term("invalid_ces", "CES answers outside the scale", "left out"),
     term("rejected_rows", "Rejected rows", "could not be used"),
     term("duplicate_rows", "Duplicate rows", "second copies, left out"),
+    term("indistinct_rows", "Rows that repeat another", "the same in every column, without an id: they count"),
     term("late_rows", "Late rows", "came after the first publication"),
     term("unknown_assignments", "Unknown customers of programmes", "left out"),
     term("revenue_reconciliation", "Revenue less ledger", "as analysed, less finance's"),

@@ -80,6 +80,11 @@ impl Ledger {
         self.counts.rejected + self.outside.undated + self.outside.future
     }
 
+    /// Whether more than one in a hundred repeats another without an id that says that it is one.
+    fn may_be_twice(&self) -> bool {
+        self.counts.indistinct as f64 > REJECTED_LIMIT * self.read as f64
+    }
+
     /// Rows that belong to no month of history.
     pub(crate) fn strays(&self) -> [u64; 3] {
         let Outside { undated, before, future, after: _ } = self.outside;
@@ -166,6 +171,7 @@ impl Counts {
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
         self.conflicting += other.conflicting;
+        self.indistinct += other.indistinct;
         self.no_consent += other.no_consent;
         self.forgotten += other.forgotten;
         self.without_margin += other.without_margin;
@@ -410,12 +416,18 @@ fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
     let mut rows = vec![row("history_months", "months").census(f64::from(history)).reads(["sales"])];
     type Count = fn(&Ledger) -> u64;
     let duplicates: Count = |ledger| ledger.counts.duplicate;
-    for (metric, count) in [("rejected_rows", Ledger::rejected as Count), ("duplicate_rows", duplicates)] {
+    let indistinct: Count = |ledger| ledger.counts.indistinct;
+    let counted =
+        [("rejected_rows", Ledger::rejected as Count), ("duplicate_rows", duplicates), ("indistinct_rows", indistinct)];
+    for (metric, count) in counted {
         let all: Vec<&str> = contract::SOURCES.iter().map(|source| source.name).collect();
         rows.push(row(metric, "rows").census(ledgers.values().map(count).sum::<u64>() as f64).reads(all));
         for source in contract::SOURCES {
             let row = Row { outcome: Some(source.name), ..row(metric, "rows") }.reads([source.name]);
             rows.push(match ledgers.get(source.name) {
+                Some(ledger) if metric == "indistinct_rows" && ledger.may_be_twice() => {
+                    row.census(count(ledger) as f64).flag(measures::MAY_BE_TWICE)
+                }
                 Some(ledger) => row.census(count(ledger) as f64),
                 None => row.without(Status::NotApplicable),
             });

@@ -80,6 +80,9 @@ pub struct Counts {
     pub duplicate: u64,
     /// Of these, copies whose content differed from the one that stayed.
     pub conflicting: u64,
+    /// Rows in the facts that do not say who they are and repeat another in every column.
+    #[serde(default)]
+    pub indistinct: u64,
     /// Rows of customers who did not consent.
     pub no_consent: u64,
     /// Rows of customers who were forgotten since: they are in the facts no more.
@@ -257,10 +260,17 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     }
     let identity = source.identity.join(", ");
     let identified = source.identified();
-    if !may_repeat(session, &format!("select {identity} from staging.{} where {identified}", source.name))
-        .await
-        .context(context)?
-    {
+    let with_id = format!("select {identity} from staging.{} where {identified}", source.name);
+    let (rows_with_id, may_repeat) = hashed(session, &with_id).await.context(context)?;
+    if source.may_lack_identity() && rows_with_id < counts.used {
+        let without_id = format!("select * from staging.{} where not ({identified})", source.name);
+        if hashed(session, &without_id).await.context(context)?.1 {
+            let sql = format!("select coalesce(sum(rows - 1), 0) as copies from ({})", source.indistinct());
+            let copies = session::read_only(session, &sql).await.context(context)?;
+            counts.indistinct = Rows::collect(copies).await.context(context)?.count("copies", 0)?;
+        }
+    }
+    if !may_repeat {
         return Ok(counts);
     }
     let sql = format!(
@@ -283,9 +293,10 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Whether two rows of a query may be the same: if their hashes are. Sorting hashes is many times cheaper than grouping by
-/// text, and almost every month ends here. Where memory does not suffice, the exact search decides.
-async fn may_repeat(session: &SessionContext, sql: &str) -> datafusion::error::Result<bool> {
+/// How many rows a query has, and whether two of them may be the same: if their hashes are. Sorting hashes is many times
+/// cheaper than grouping by text, and almost every month ends here. Where memory does not suffice, no rows are counted, and
+/// the exact search decides.
+async fn hashed(session: &SessionContext, sql: &str) -> datafusion::error::Result<(u64, bool)> {
     let mut rows = session::read_only(session, sql).await?.execute_stream().await?;
     let reservation = MemoryConsumer::new("identities").register(&session.runtime_env().memory_pool);
     let state = QualityRandomState::with_seed(0);
@@ -295,13 +306,13 @@ async fn may_repeat(session: &SessionContext, sql: &str) -> datafusion::error::R
         let known = hashes.len();
         // Twice: a vector doubles when it grows.
         if reservation.try_resize(2 * size_of::<u64>() * (known + batch.num_rows())).is_err() {
-            return Ok(true);
+            return Ok((0, true));
         }
         hashes.resize(known + batch.num_rows(), 0);
         create_hashes(batch.columns(), &state, &mut hashes[known..])?;
     }
     hashes.sort_unstable();
-    Ok(hashes.windows(2).any(|pair| pair[0] == pair[1]))
+    Ok((hashes.len() as u64, hashes.windows(2).any(|pair| pair[0] == pair[1])))
 }
 
 /// Moves second copies from used to duplicate, in a session whose staging drops them.

@@ -3,7 +3,7 @@
 use stats::Estimate;
 
 use crate::estimates::{ALL, Row, Status};
-use crate::measures::{CONTACTS, NOT_RECONCILED};
+use crate::measures::{CONTACTS, MAY_BE_TWICE, NOT_RECONCILED};
 use crate::suppression::MERGED;
 
 /// What a grade allows to say of a value and its reason.
@@ -71,6 +71,7 @@ pub(crate) fn headlines(rows: &[Row], currency: &str) -> Vec<String> {
         report.nps(),
         report.growth(),
         report.ledger(),
+        report.copies(),
         report.retention(),
         report.association(),
         report.order(),
@@ -173,6 +174,16 @@ impl Report<'_> {
         row.estimate.filter(|_| row.flags.contains(&NOT_RECONCILED))?;
         let (size, side) = (self.turned(row, is_negative(row)), if is_negative(row) { "below" } else { "above" });
         Some(format!("Revenue of the month is {size} {side} finance's ledger: it does not tie out."))
+    }
+
+    /// Only where many rows of sales repeat others, and no id says whether they are copies.
+    pub(crate) fn copies(&self) -> Option<String> {
+        let rows = self.all("quality", "indistinct_rows", "census").filter(|row| row.flags.contains(&MAY_BE_TWICE));
+        let rows = rows.filter(|row| row.outcome == Some("sales"));
+        let count = figure(rows.filter_map(|row| row.estimate).next()?.value, "rows", self.currency);
+        Some(format!(
+            "{count} rows of sales have no id and repeat another in every column: if they were delivered twice, revenue has them twice."
+        ))
     }
 
     /// From the revenue of the half-year before to that of the last.

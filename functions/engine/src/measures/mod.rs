@@ -145,6 +145,9 @@ const COVERAGE: f64 = 0.8;
 /// The flag of money that differs from finance's ledger by more than the tolerance.
 pub(crate) const NOT_RECONCILED: &str = "not_reconciled";
 
+/// The flag of a count of rows that repeat others, where they are more than one in a hundred and no id says whether they are copies.
+pub(crate) const MAY_BE_TWICE: &str = "may_be_twice";
+
 /// The flag of a window that is short beside the time between two orders: who has not bought yet counts as gone.
 const WINDOW_QUESTIONED: &str = "window_questioned";
 
