@@ -145,12 +145,10 @@ impl Report<'_> {
         self.said(self.one("kpi", "nps", "cluster", Some("T3M")), "Net promoter score", |value| {
             let change = self.one("kpi", "nps_change", "cluster", Some("T3M"));
             let change = change.and_then(|row| Some((row, row.estimate.as_ref()?)));
-            let change = match change {
-                Some((row, estimate)) if proven(estimate) => format!(", {} against", self.value(row, estimate)),
-                Some((row, estimate)) => format!(", {}, so not clearly other than in", self.value(row, estimate)),
-                None => return format!("Net promoter score is {value}."),
-            };
-            format!("Net promoter score is {value}{change} the three months before.")
+            let Some((row, estimate)) = change else { return format!("Net promoter score is {value}.") };
+            let change = self.value(row, estimate);
+            let unclear = if proven(estimate) { "" } else { ", which is not clearly other than 0" };
+            format!("Net promoter score is {value}. Against the three months before it changed by {change}{unclear}.")
         })
     }
 
@@ -606,7 +604,7 @@ mod tests {
     #[test]
     fn headlines_say_what_is_known_and_how_well() {
         let want = [
-            "Net promoter score is 12.3 (95 % interval 8.3 to 16.3), 5.0 (95 % interval -1.0 to 11.0), so not clearly other than in the three months before.",
+            "Net promoter score is 12.3 (95 % interval 8.3 to 16.3). Against the three months before it changed by 5.0 (95 % interval -1.0 to 11.0), which is not clearly other than 0.",
             "Revenue of three months is 7.0 % (95 % interval 6.0 % to 8.0 %) above that of the same months a year before.",
             "Of the customers who bought in the three months before, 80.0 % (95 % interval 79.0 % to 81.0 %) bought again.",
             "One point more in a customer's NPS answer is associated with 2.00 EUR (95 % interval 1.50 EUR to 2.50 EUR) more revenue a month in the six months after it, all else equal; 1.20 EUR (95 % interval 0.70 EUR to 1.70 EUR) of it was there before the answer: lasting differences between customers; what is beyond them, 0.80 EUR (95 % interval -0.50 EUR to 2.10 EUR), is not proven.",
@@ -619,6 +617,19 @@ mod tests {
             "Detractors, passives and promoters stop buying at different rates (log-rank p = 0.010).",
         ];
         assert_eq!(headlines(&all(), "EUR"), want);
+    }
+
+    #[test]
+    fn a_change_of_nps_that_is_clear_is_not_doubted() {
+        let kpi = |metric| Row::new("kpi", metric, "points", "cluster").window("T3M").score("nps");
+        let rows = [with(kpi("nps"), 12.3, 4.0), with(kpi("nps_change"), -9.0, 6.0)];
+        assert_eq!(
+            headlines(&rows, "EUR"),
+            [
+                "Net promoter score is 12.3 (95 % interval 8.3 to 16.3). Against the three months before it changed by -9.0 (95 % interval -15.0 to -3.0)."
+            ]
+        );
+        assert_eq!(headlines(&rows[..1], "EUR"), ["Net promoter score is 12.3 (95 % interval 8.3 to 16.3)."]);
     }
 
     #[test]
