@@ -239,8 +239,9 @@ impl<'a> Page<'a> {
                 title: format!("{}, {}", glossary::name(row.metric), self.value_of(row)),
                 sentence: None,
                 chart: (points.len() > 1).then(|| charts::trend(&points, &axis)),
-                without: match points.len() {
-                    0 => self.nothing(&[row]),
+                without: match (points.as_slice(), row.estimate) {
+                    ([then], None) => format!("Of the months that are published only {} has a value.", then.place),
+                    ([], _) => self.nothing(&[row]),
                     _ => "No earlier month has a value.".to_owned(),
                 },
                 basis: self.basis(&[row]),
