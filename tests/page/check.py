@@ -85,6 +85,8 @@ def main():
                 charts = check_page(browser, name, page, arguments.axe.read_text(), shots)
                 if name == "golden":
                     check_why(published, page.read_text())
+                if name == "sales_only":
+                    assert "no order line of these customers has a category" in page.read_text(), f"{name}: says not what it lacks"
                 check_summary(published / "summary.json")
                 rows = check_workbook(published, work)
                 print(f"{name}: {charts} charts, {page.stat().st_size:,} bytes; {rows:,} rows in the workbook")

@@ -340,11 +340,18 @@ impl<'a> Page<'a> {
         let (steps, rows) = self.steps(section, parts);
         let largest = steps.iter().map(|step| step.from.abs().max(step.to.abs())).fold(0.0, f64::max);
         let axis = Axis::new("money", self.summary.currency, largest);
+        let unknown: Vec<&Row> = rows.iter().copied().filter(|row| row.estimate.is_none()).collect();
+        let lacks_categories =
+            section == "retained_revenue" && unknown.iter().any(|row| row.status == crate::Status::NotApplicable);
         Figure {
             title: title.to_owned(),
             sentence,
             chart: Self::add_up(&steps).then(|| charts::waterfall(&steps, &axis)),
-            without: self.nothing(&rows.iter().copied().filter(|row| row.estimate.is_none()).collect::<Vec<_>>()),
+            without: if lacks_categories {
+                "Nothing to draw: no order line of these customers has a category (a column of sales).".to_owned()
+            } else {
+                self.nothing(&unknown)
+            },
             basis: self.basis(&rows),
             caution: "Says where revenue went and came from, and nothing of why. Bars begin at zero.",
             table: Some(self.table("In figures", &rows, |row| glossary::name(row.metric))),
