@@ -320,8 +320,8 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     };
     if let Some(numbers) = summary["restated"]["numbers"].as_u64().filter(|_| *seq > 1) {
         let moved = words(&summary["restated"]["moved_by"]).join(", ");
-        let others = plural(numbers, "number is another", "numbers are others");
-        writeln!(out, "restated: {numbers} {others} than before; moved: {moved}")?;
+        let differ = plural(numbers, "number differs", "numbers differ");
+        writeln!(out, "restated: {numbers} {differ} from the publication before; moved: {moved}")?;
     }
     let late = summary["late_rows"].as_object().into_iter().flatten();
     let late: Vec<String> =

@@ -93,7 +93,7 @@ pub(crate) const TERMS: &[Term] = &[
     term(
         "slope",
         "Slope on a score",
-        "how much more goes with one point more of a score, or one service contact more, all else equal",
+        "how much more goes with one more point of a score, or one more service contact, all else equal",
     ),
     term("slope_prior_spend", "Slope on earlier spend", "what is held equal beside it"),
     term("spend_split", "Median of earlier spend", "what parts customers into those who spent little and much"),

@@ -416,13 +416,13 @@ impl<'a> Page<'a> {
             }
             let (more, sentence, caution) = match score {
                 CONTACTS => (
-                    "service contact more".to_owned(),
-                    Some("Over the same months with an answer as scores: what goes with one service contact more in the month. Who was in touch and never answered is not in it.".to_owned()),
+                    "service contact".to_owned(),
+                    Some("Over the same months with an answer as scores: what goes with one more service contact in the month. Who was in touch and never answered is not in it.".to_owned()),
                     "Does not show what a contact brings, or what sparing one would: customers are in touch because something \
                      happened, and who buys more has more reason to be. The placebo is what differed before.",
                 ),
                 _ => (
-                    format!("point more of {}", Self::score_name(Some(score))),
+                    format!("point of {}", Self::score_name(Some(score))),
                     if score == "nps" { self.report.association() } else { None },
                     "Does not show what a better score would bring: customers who answer higher differ in more than the answer. \
                      The placebo is what differed before they answered.",
@@ -451,7 +451,7 @@ impl<'a> Page<'a> {
             let raw = self.all("association").filter(|row| row.metric == "slope_raw" && row.score == Some(score));
             let figures: Vec<&Row> = rows.iter().copied().chain(raw).collect();
             blocks.push(Block::Figure(Figure {
-                title: format!("Revenue that goes with a {more}"),
+                title: format!("Revenue that goes with one more {more}"),
                 sentence,
                 chart: (!points.is_empty())
                     .then(|| charts::intervals(&points, &axis, "months from the answer", false, true)),
@@ -799,8 +799,8 @@ impl<'a> Page<'a> {
             0 => "This publication changed no number.".to_owned(),
             _ => {
                 let moved: Vec<&str> = self.summary.restated.moved_by.iter().map(String::as_str).collect();
-                let others = plural(numbers, "number is another", "numbers are others");
-                format!("{numbers} {others} than in the publication before. Moved: {}.", moved.join(", "))
+                let differ = plural(numbers, "number differs", "numbers differ");
+                format!("{numbers} {differ} from the publication before. Moved: {}.", moved.join(", "))
             }
         };
         let mut blocks = vec![Block::Note(note)];
