@@ -10,6 +10,8 @@ schema says.
 import argparse
 import base64
 import csv
+import datetime
+import decimal
 import itertools
 import json
 import pathlib
@@ -19,6 +21,7 @@ import subprocess
 import tempfile
 
 import jsonschema
+import pyarrow as pa
 import pyarrow.parquet as pq
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -85,6 +88,7 @@ def main():
                 charts = check_page(browser, name, page, arguments.axe.read_text(), shots)
                 if name == "golden":
                     check_why(published, page.read_text())
+                    check_restated(arguments.cxroi, work / name, page)
                 if name == "sales_only":
                     assert "no order line of these customers has a category" in page.read_text(), f"{name}: says not what it lacks"
                 check_summary(published / "summary.json")
@@ -212,6 +216,26 @@ def check_why(published, text):
     parts = [f"{part} went from {before:.1%} to {now:.1%}" for part, before, now in zip(("promoters", "detractors"), *shares)]
     said = f"{parts[0]} and {parts[1].replace(' went', '')} since 2024-11".replace("%", " %")
     assert said in text, f"the page does not say: {said}"
+
+
+def check_restated(cxroi, folder, page):
+    """Every restated number has a name of its own, and shows what became another."""
+    sales, first = folder / "lake" / "sales", page.read_text()
+    known = pq.read_table(sales / "2024.parquet")
+    late = known.slice(0, 2).to_pylist()
+    for line, month, amount in zip(late, (10, 12), ("0.01", "1000")):
+        line |= {"order_id": f"late-{month}", "ordered_at": datetime.datetime(2024, month, 12, 15, tzinfo=datetime.UTC)}
+        line |= {"amount": decimal.Decimal(amount), "margin": None}
+    pq.write_table(pa.Table.from_pylist(late, schema=known.schema), sales / "late.parquet")
+    run(cxroi, "run", "--config", folder / "cxroi.toml", "--period", "2024-12")
+    text = page.read_text()
+    assert text != first, "late rows restated nothing"
+    part = re.search(r'<section id="restated".*?</section>', text, re.DOTALL)[0]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td[^>]*>(.*?)</td><td[^>]*>(.*?)</td></tr>', part)
+    names = [name for name, _, _ in rows]
+    assert len(names) > 10, part
+    assert len(set(names)) == len(names), f"told twice: {[name for name in set(names) if names.count(name) > 1]}"
+    assert all(before != now for _, before, now in rows), f"shown as they were: {[row for row in rows if row[1] == row[2]]}"
 
 
 def screenshot(browser):

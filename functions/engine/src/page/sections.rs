@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 
 use super::charts::{self, Axis, Place, Point, Step};
 use super::{Block, Figure, Section, Table};
@@ -789,6 +789,41 @@ impl<'a> Page<'a> {
         Section { id: "value", title: "Value by band", blocks }
     }
 
+    /// The name of a restated number with all that tells it from others of its metric.
+    fn restated_name(table: &RecordBatch, row: usize) -> String {
+        let text = |name: &str| {
+            let column = table.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
+        };
+        let lag = table.column_by_name("lag").and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let lag = lag.filter(|lag| lag.is_valid(row));
+        let metric = text("metric");
+        let score = match text("score") {
+            score if metric.contains(score) => "",
+            CONTACTS => "service contacts",
+            score => Self::score_name(Some(score)),
+        };
+        let outcome = match text("outcome") {
+            outcome if metric.contains(outcome) => String::new(),
+            outcome => outcome.replace("_6m", " in six months").replace('_', " "),
+        };
+        // The bridge has a rest and parts of few, too.
+        let stayed = if text("section") == "retained_revenue" { "customers who stayed" } else { "" };
+        let about = [
+            stayed.to_owned(),
+            text("window").replace("_prev", " before"),
+            text("initiative").to_owned(),
+            score.to_owned(),
+            text("band").to_owned(),
+            text("driver").replace(':', " "),
+            outcome,
+            lag.map_or_else(String::new, |lag| format!("month {}", lag.value(row))),
+        ];
+        let about: Vec<String> = about.into_iter().filter(|word| !word.is_empty()).collect();
+        let name = glossary::named_apart(metric, text("window"), text("method"));
+        if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
+    }
+
     fn restated(&self) -> Section {
         let table = self.summary.restatements;
         let numbers = self.summary.restated.numbers;
@@ -806,15 +841,9 @@ impl<'a> Page<'a> {
         let mut blocks = vec![Block::Note(note)];
         let text = |name: &str| table.column_by_name(name).filter(|column| *column.data_type() == DataType::Utf8);
         let number = |name: &str| table.column_by_name(name).filter(|column| *column.data_type() == DataType::Float64);
-        let columns = (
-            ["metric", "window", "segment", "unit", "method", "status_before", "status_after"].map(text),
-            ["before", "after"].map(number),
-        );
+        let columns = (["segment", "unit", "status_before", "status_after"].map(text), ["before", "after"].map(number));
         let seq = table.column_by_name("seq").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        if let (
-            [Some(metric), Some(window), Some(segment), Some(unit), Some(method), Some(was), Some(is)],
-            [Some(before), Some(after)],
-        ) = columns
+        if let ([Some(segment), Some(unit), Some(was), Some(is)], [Some(before), Some(after)]) = columns
             && let Some(seq) = seq
             && numbers > 0
         {
@@ -829,14 +858,16 @@ impl<'a> Page<'a> {
                 }
             };
             let mine = (0..table.num_rows()).filter(|row| u64::try_from(seq.value(*row)) == Ok(self.summary.seq));
-            let cells = mine.filter(|row| word(segment, *row) == ALL).take(RESTATED).map(|row| {
-                let window = word(window, row);
-                let name = glossary::named(&word(metric, row), &window, &word(method, row));
-                let name = if window.is_empty() { name } else { format!("{name} ({window})") };
-                vec![name, said(before, was, row), said(after, is, row)]
-            });
+            let of_everybody = mine.filter(|row| word(segment, *row) == ALL);
+            let cells = |row| vec![Self::restated_name(table, row), said(before, was, row), said(after, is, row)];
+            let (mut cells, same): (Vec<_>, Vec<_>) = of_everybody.map(cells).partition(|cells| cells[1] != cells[2]);
+            cells.truncate(RESTATED);
             let caption = format!("About everybody, the first {RESTATED} at most; all are in restatements.parquet");
-            blocks.push(Block::Table(Table::new(&caption, &["", "Before", "Now"], 1..3, cells.collect())));
+            blocks.push(Block::Table(Table::new(&caption, &["", "Before", "Now"], 1..3, cells)));
+            if !same.is_empty() {
+                let (left, numbers) = (same.len(), plural(same.len(), "number", "numbers"));
+                blocks.push(Block::Note(format!("{left} more {numbers} about everybody moved by less than is shown.")));
+            }
         }
         let late: Vec<String> = self
             .summary
