@@ -327,7 +327,8 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     let late: Vec<String> =
         late.filter(|(_, rows)| rows.as_u64() != Some(0)).map(|(source, rows)| format!("{source} {rows}")).collect();
     if !late.is_empty() {
-        writeln!(out, "late rows since the first publication: {}", late.join(", "))?;
+        let period = text(&summary, "period");
+        writeln!(out, "late rows of all months up to {period} since the first publication: {}", late.join(", "))?;
     }
     if let Some(reason) = summary["incomplete"].as_str() {
         writeln!(out, "INCOMPLETE: {reason}")?;

@@ -198,7 +198,7 @@ pub(crate) const TERMS: &[Term] = &[
     term("rejected_rows", "Rejected rows", "could not be used"),
     term("duplicate_rows", "Duplicate rows", "second copies, left out"),
     term("indistinct_rows", "Rows that repeat another", "the same in every column, without an id: they count"),
-    term("late_rows", "Late rows", "came after the first publication"),
+    term("late_rows", "Late rows", "came after the first publication, in all months up to the reported one"),
     term("unknown_assignments", "Unknown customers of programmes", "left out"),
     term("revenue_reconciliation", "Revenue less ledger", "as analysed, less finance's"),
     term("customer_coverage", "Customers who answered", "of the active ones"),

@@ -876,7 +876,8 @@ impl<'a> Page<'a> {
             .filter(|(_, rows)| **rows > 0)
             .map(|(source, rows)| {
                 let late = self.figure(*rows as f64, "rows");
-                format!("{late} {} of {source} came after the first publication.", plural(*rows, "row", "rows"))
+                let (rows, period) = (plural(*rows, "row", "rows"), self.summary.period);
+                format!("{late} {rows} of {source} came after the first publication, in all months up to {period}.")
             })
             .collect();
         blocks.push(Block::Sentences(late));
