@@ -308,6 +308,28 @@ fn named(row: &Value) -> String {
     if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
 }
 
+/// How many characters fit on a line of the terminal; nothing where it is none.
+fn columns() -> Option<usize> {
+    let (columns, _) = rustyline::DefaultEditor::new().ok()?.dimensions()?;
+    Some(usize::from(columns))
+}
+
+/// A sentence in lines of so many characters, as far as its words let it.
+fn wrapped(sentence: &str, width: usize) -> String {
+    let (mut text, mut used) = (String::new(), 0);
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if used > 0 {
+            let fits = used + 1 + length <= width;
+            text.push(if fits { ' ' } else { '\n' });
+            used = if fits { used + 1 } else { 0 };
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text
+}
+
 /// A published summary as a table: one line a number. On a terminal, what has no value is dim.
 pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<String> {
     let summary = parsed(json)?;
@@ -333,8 +355,11 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     if let Some(reason) = summary["incomplete"].as_str() {
         writeln!(out, "INCOMPLETE: {reason}")?;
     }
-    for sentence in words(&summary["headlines"]) {
-        writeln!(out, "{sentence}")?;
+    if wanted.section.is_none() {
+        let width = columns().unwrap_or(usize::MAX);
+        for sentence in words(&summary["headlines"]) {
+            writeln!(out, "{}", wrapped(&sentence, width))?;
+        }
     }
     writeln!(out)?;
     let header = ["metric", "window", "segment", "value", "95 % interval", "customers", "status"].map(str::to_owned);
@@ -418,6 +443,13 @@ mod tests {
         ] {
             assert_eq!(named(&row), want);
         }
+    }
+
+    #[test]
+    fn a_sentence_ends_its_lines_at_words() {
+        assert_eq!(wrapped("one two three", 7), "one two\nthree");
+        assert_eq!(wrapped("one seventeen two", 5), "one\nseventeen\ntwo", "a longer word stays whole");
+        assert_eq!(wrapped("one two three", usize::MAX), "one two three");
     }
 
     #[test]
