@@ -308,6 +308,14 @@ fn named(row: &Value) -> String {
     if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
 }
 
+/// The parts of what moved revenue that are taken away, by section: they have a minus, as the page draws them.
+const LOST: [(&str, &str); 4] = [
+    ("bridge", "churned"),
+    ("bridge", "contraction"),
+    ("retained_revenue", "category_lapse"),
+    ("retained_revenue", "down_sell"),
+];
+
 /// How many characters fit on a line of the terminal; nothing where it is none.
 fn columns() -> Option<usize> {
     let (columns, _) = rustyline::DefaultEditor::new().ok()?.dimensions()?;
@@ -366,7 +374,9 @@ pub(crate) fn summary(pointer: &Pointer, json: &str, wanted: Wanted) -> Result<S
     let mut lines = vec![header];
     for row in rows(&summary)?.iter().filter(|row| wanted.is_wanted(row, false)) {
         let unit = text(row, "unit");
-        let number = |key: &str| row[key].as_f64().map(|value| figure(value, &unit, &currency));
+        let is_lost = LOST.contains(&(&*text(row, "section"), &*text(row, "metric")));
+        let sign = if is_lost { -1.0 } else { 1.0 };
+        let number = |key: &str| row[key].as_f64().map(|value| figure(sign * value, &unit, &currency));
         let interval = number("lo").zip(number("hi")).map(|(lo, hi)| format!("{lo} to {hi}")).unwrap_or_default();
         let flags = words(&row["flags"]);
         lines.push([
@@ -443,6 +453,23 @@ mod tests {
         ] {
             assert_eq!(named(&row), want);
         }
+    }
+
+    #[test]
+    fn what_a_bridge_loses_has_a_minus() {
+        let rows = [("bridge", "churned", 7.0), ("bridge", "new", 5.0), ("retained_revenue", "down_sell", 3.0)];
+        let rows = rows.map(|(section, metric, value)| {
+            json!({"section": section, "metric": metric, "segment": "(all)", "value": value, "unit": "money", "status": "ok"})
+        });
+        let json = json!({"period": "2024-12", "currency": "EUR", "headlines": ["A headline."], "estimates": rows});
+        let pointer = json!({"seq": 1, "run_id": "run", "attempt": "attempt"});
+        let pointer: Pointer = serde_json::from_value(pointer).unwrap();
+        let shown = |section| summary(&pointer, &json.to_string(), Wanted { section, segments: false }).unwrap();
+        let all = shown(Some(Section::All));
+        for (name, value) in [("bridge churned", " -7.00 EUR"), ("bridge new", " 5.00 EUR"), ("down_sell", " -3.00 EUR")] {
+            assert!(all.lines().any(|line| line.contains(name) && line.contains(value)), "{all}");
+        }
+        assert!(!all.contains("A headline.") && shown(None).contains("A headline."), "{all}");
     }
 
     #[test]
