@@ -467,7 +467,7 @@ async fn earlier(output: &Location, period: &str) -> Result<Vec<Earlier>> {
     for other in before.into_iter().rev().take(TREND).rev() {
         if let Some(found) = published(output, &other).await? {
             let estimates = output.join(&found.pointer.folder(&other)).join("estimates.parquet");
-            earlier.push(Earlier::new(other, &table(&estimates).await?));
+            earlier.push(Earlier::new(other, found.pointer.stale, &table(&estimates).await?));
         }
     }
     Ok(earlier)

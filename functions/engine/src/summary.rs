@@ -58,6 +58,8 @@ pub(crate) struct Restated<'a> {
 #[derive(Debug)]
 pub(crate) struct Earlier {
     pub(crate) period: String,
+    /// The inputs that moved since it was published, where its numbers stayed as they were.
+    pub(crate) stale: BTreeSet<String>,
     numbers: BTreeMap<[String; 3], Number>,
 }
 
@@ -78,7 +80,7 @@ impl Number {
 
 impl Earlier {
     /// Out of a published table of estimates.
-    pub(crate) fn new(period: String, estimates: &RecordBatch) -> Self {
+    pub(crate) fn new(period: String, stale: BTreeSet<String>, estimates: &RecordBatch) -> Self {
         let text = |name: &str| {
             let column = estimates.column_by_name(name).filter(|column| *column.data_type() == DataType::Utf8);
             column.map(|column| column.as_string::<i32>())
@@ -111,7 +113,7 @@ impl Earlier {
                 }
             }
         }
-        Self { period, numbers }
+        Self { period, stale, numbers }
     }
 
     /// The same indicator then.

@@ -175,8 +175,13 @@ impl<'a> Page<'a> {
                 self.interval_of(row),
             ])
         });
+        let moved: Vec<&str> = before.stale.iter().map(String::as_str).collect();
+        let stale = match moved.as_slice() {
+            [] => String::new(),
+            moved => format!("; the numbers of then are those published before {} moved", moved.join(", ")),
+        };
         let caption = format!(
-            "Since {}: the windows of two months that follow each other share most of their months",
+            "Since {}: the windows of two months that follow each other share most of their months{stale}",
             before.period
         );
         let head = ["", "Then", "Now", "Difference", "95 % interval of now"];
