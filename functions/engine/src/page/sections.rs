@@ -226,7 +226,13 @@ impl<'a> Page<'a> {
     }
 
     fn indicators(&self) -> Section {
-        let sentences = [self.report.nps(), self.report.growth(), self.report.ledger(), self.report.copies(), self.report.retention()];
+        let sentences = [
+            self.report.nps(),
+            self.report.growth(),
+            self.report.ledger(),
+            self.report.copies(),
+            self.report.retention(),
+        ];
         let trends = TRENDS.iter().filter_map(|named| self.indicator(*named)).map(|row| {
             let earlier =
                 self.summary.earlier.iter().filter_map(|then| Some((then.period.as_str(), then.number(row)?)));
