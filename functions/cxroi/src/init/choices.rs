@@ -176,12 +176,10 @@ impl Seen {
         if person != place {
             why.push_str(&format!("{} is another one for every order; ", self.at(place).1.name));
         }
-        let doubtful = matches!(self.at(person).1.written, Written::Days { sure: false, .. }) && kind != Kind::Text;
-        if doubtful {
-            why.push_str("whether days or months come first cannot be seen; ");
-        }
+        let doubts = if kind == Kind::Text { "" } else { self.at(person).1.doubts() };
+        why.push_str(doubts);
         why.push_str(&self.at(person).1.said(target));
-        let sure = if doubtful { Sure::Guess } else { sure };
+        let sure = if doubts.is_empty() { sure } else { Sure::Guess };
         Some(Choice { target, kind, place: person, with: None, sure, why })
     }
 

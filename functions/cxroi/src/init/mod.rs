@@ -398,12 +398,24 @@ mod tests {
 
     #[test]
     fn what_is_written_is_told_from_the_values() {
-        let number = |comma, marks| Written::Number { comma, marks };
+        let number = |comma, marks| Written::Number { comma, marks, sure: true };
+        let doubted = |comma, marks| Written::Number { comma, marks, sure: false };
         for (values, want) in [
             ("12.50|-3", number(false, false)),
             ("1.234,50|-3,5", number(true, false)),
             ("12,50 €", number(true, true)),
             ("1,234.50", number(false, false)),
+            ("1.234|12.500|950", doubted(true, false)),
+            ("1.125|2.250", doubted(true, false)),
+            ("1.234 €|950 €", doubted(true, true)),
+            ("1,234|950", doubted(false, false)),
+            ("1.234|0.500", number(false, false)),
+            ("1.234|12.34", number(false, false)),
+            ("1.234|1234.500", number(false, false)),
+            ("1.234|12,50", number(true, false)),
+            ("1,234|0,500", number(true, false)),
+            ("1.234.567|950", number(true, false)),
+            ("1.234,500", number(true, false)),
             ("2024-12-31|2024-12-31T10:15:00Z", Written::Time),
             ("31.12.2024|1.2.2024 9:15", Written::Days { day_first: true, sure: true }),
             ("12/1/2010 8:26|12/31/2010 9:00", Written::Days { day_first: false, sure: true }),
@@ -418,6 +430,20 @@ mod tests {
             let sample: Vec<String> = values.split('|').map(str::to_owned).collect();
             assert_eq!(written(&DataType::Utf8View, &sample), want, "{values}");
         }
+    }
+
+    #[test]
+    fn a_mark_that_may_be_one_of_thousands_makes_a_guess() {
+        let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];
+        let more = [column("amount", &["1.100", "12.500", "950"], 300), column("category", &["x"], 1)];
+        let seen = Seen { tables: vec![table("sales", order.into_iter().chain(more).collect())], ..Seen::default() };
+        let sources = seen.sources();
+        let amount = choice(&sources["sales"][0].1, "amount").unwrap();
+        assert_eq!(amount.sure, Sure::Guess);
+        assert!(amount.why.starts_with("a point before three digits,"), "{}", amount.why);
+        assert!(amount.why.ends_with("from \"950\" to \"12.500\""), "{}", amount.why);
+        let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
+        assert!(sales.contains("replace(replace(amount, '.', ''), ',', '.')"), "{sales}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Seen {
         let raw = name(column);
         let number = |column: &Column| {
             let mut text = name(column);
-            if let Written::Number { comma, marks } = column.written
+            if let Written::Number { comma, marks, .. } = column.written
                 && !column.data_type.is_numeric()
             {
                 text = if marks { format!("regexp_replace({text}, '[^0-9,.-]', '', 'g')") } else { text };

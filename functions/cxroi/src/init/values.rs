@@ -10,9 +10,11 @@ use super::{Column, Sure};
 /// How a number or a time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
+    /// 1.234,50 or 1,234.50; which of them is not sure where all marks stand before three digits.
     Number {
         comma: bool,
         marks: bool,
+        sure: bool,
     },
     /// The contract reads it as it is.
     Time,
@@ -29,6 +31,38 @@ pub(super) enum Written {
     Other,
 }
 
+/// The digits of a number, and what may stand before and between them.
+fn bare(value: &str) -> String {
+    value.chars().filter(|letter| "0123456789,.-".contains(*letter)).collect()
+}
+
+/// Whether a minus is not a hyphen before the number: 3,20- or (3,20) or the minus of typesetters.
+pub(super) fn is_signed(value: &str) -> bool {
+    value.contains(['(', '\u{2212}']) || bare(value).strip_suffix('-').is_some_and(|number| !number.is_empty())
+}
+
+/// Whether a mark may be one of thousands: in 1.234 and 12.345.678, and not in 0.500 or 1234.500.
+fn is_thousands(number: &str, mark: char) -> bool {
+    let mut parts = number.trim_matches('-').split(mark);
+    let first = parts.next().unwrap_or_default();
+    let digits = |part: &str| part.chars().all(|letter| letter.is_ascii_digit());
+    (1..=3).contains(&first.len())
+        && digits(first)
+        && !first.starts_with('0')
+        && parts.all(|part| part.len() == 3 && digits(part))
+}
+
+/// The number that is written, with a comma or a point before its decimals.
+fn number(value: &str, comma: bool) -> Option<f64> {
+    if !comma && let Ok(number) = value.trim().parse() {
+        return Some(number);
+    }
+    let text = bare(value);
+    let text = text.strip_suffix('-').unwrap_or(&text);
+    let number: f64 = text.replace(if comma { '.' } else { ',' }, "").replace(',', ".").parse().ok()?;
+    Some(if is_signed(value) { -number } else { number })
+}
+
 pub(super) fn is_id(sample: &[String]) -> bool {
     !sample.is_empty() && sample.iter().all(|value| value.len() <= 64 && !value.contains([' ', ':', '\n', '.', ',']))
 }
@@ -39,7 +73,7 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
         return Written::Time;
     }
     if data_type.is_floating() || matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..)) {
-        return Written::Number { comma: false, marks: false };
+        return Written::Number { comma: false, marks: false, sure: true };
     }
     let values: Vec<&str> = sample.iter().map(|value| value.trim()).filter(|value| !value.is_empty()).collect();
     let most = |test: &dyn Fn(&str) -> bool| {
@@ -60,8 +94,38 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
     if most(&|value| whole(value, 946_684_800_000, 4_102_444_800_000)) {
         return Written::Millis;
     }
-    if most(&|value| value.parse::<f64>().is_ok_and(f64::is_finite)) {
-        return Written::Number { comma: false, marks: false };
+    // A currency may stand beside a number, but an id such as c003 is none.
+    let lone = |part: &str| {
+        let part = part.trim_matches(['(', ')']);
+        !part.is_empty() && !part.chars().any(char::is_alphabetic) && bare(part).len() + 1 >= part.chars().count()
+    };
+    let word = |part: &str| part.chars().count() <= 3 && !part.contains(|letter: char| letter.is_ascii_digit());
+    let is_number = |value: &str| {
+        let parts: Vec<&str> = value.split_whitespace().collect();
+        value.contains(|letter: char| letter.is_ascii_digit())
+            && parts.iter().any(|part| lone(part))
+            && parts.iter().all(|part| lone(part) || word(part))
+    };
+    let numbers: Vec<String> = values.iter().filter(|value| is_number(value)).map(|value| bare(value)).collect();
+    // The last of two marks separates decimals, and so does a lone one that cannot be one of thousands.
+    let decimals = |mark: char, other: char| {
+        numbers.iter().any(|number| {
+            number
+                .rfind(mark)
+                .is_some_and(|at| number.rfind(other).map_or_else(|| !is_thousands(number, mark), |before| before < at))
+        })
+    };
+    let has = |mark: char| numbers.iter().any(|number| number.contains(mark));
+    let twice = |mark: char| numbers.iter().any(|number| number.matches(mark).count() > 1);
+    let plain = most(&|value| value.parse::<f64>().is_ok_and(f64::is_finite));
+    let (comma, sure) = match (decimals(',', '.'), decimals('.', ',')) {
+        (true, point) => (!(point && plain), true),
+        (false, true) => (false, true),
+        // Two marks in one number are those of thousands.
+        (false, false) => (twice('.') || has('.') && !has(','), twice('.') != twice(',') || !has('.') && !has(',')),
+    };
+    if plain && !comma {
+        return Written::Number { comma, marks: false, sure };
     }
     let iso = |value: &str| {
         let day: Vec<&str> = value.get(..10).unwrap_or_default().split('-').collect();
@@ -72,7 +136,9 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
     }
     let day = |value: &str| -> Option<[i64; 3]> {
         let day = value.split([' ', 'T']).next()?;
-        let parts: Vec<i64> = day.split(['.', '/', '-']).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        // No part of a date has three digits, but every part of 12.345.678 may.
+        let part = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() != 3);
+        let parts: Vec<i64> = day.split(['.', '/', '-']).map(part).collect::<Option<_>>()?;
         parts.try_into().ok()
     };
     let days: Vec<[i64; 3]> = values.iter().filter_map(|value| day(value)).collect();
@@ -89,29 +155,9 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
             _ => Written::Other,
         };
     }
-    let bare = |value: &str| -> String { value.chars().filter(|letter| "0123456789,.-".contains(*letter)).collect() };
-    // A currency may stand beside a number, but an id such as c003 is none.
-    let lone = |part: &str| {
-        !part.is_empty() && !part.chars().any(char::is_alphabetic) && bare(part).len() + 1 >= part.chars().count()
-    };
-    let word = |part: &str| part.chars().count() <= 3 && !part.contains(|letter: char| letter.is_ascii_digit());
-    let number = |value: &str| {
-        let parts: Vec<&str> = value.split_whitespace().collect();
-        parts.iter().any(|part| lone(part)) && parts.iter().all(|part| lone(part) || word(part))
-    };
-    if most(&|value| number(value) && value.contains(|letter: char| letter.is_ascii_digit())) {
+    if most(&is_number) && most(&|value| number(value, comma).is_some()) {
         let marks = values.iter().any(|value| bare(value).len() < value.len());
-        // The last of the two separates decimals; a comma with three digits behind it, and nothing else, thousands.
-        let comma = |value: &str| {
-            value.rfind(',').is_some_and(|at| value.rfind('.').is_none_or(|dot| dot < at) && value.len() - at != 4)
-        };
-        let comma = values.iter().any(|value| comma(&bare(value)));
-        let plain = |value: &str| {
-            bare(value).replace(if comma { '.' } else { ',' }, "").replace(',', ".").parse::<f64>().is_ok()
-        };
-        if most(&plain) {
-            return Written::Number { comma, marks };
-        }
+        return Written::Number { comma, marks, sure };
     }
     Written::Other
 }
@@ -181,6 +227,20 @@ impl Column {
         }
     }
 
+    /// What cannot be seen of how the values are written, and what is made of it.
+    pub(super) fn doubts(&self) -> &'static str {
+        match self.written {
+            Written::Number { sure: false, comma: true, .. } => {
+                "a point before three digits, in all values that have one, is taken for thousands; "
+            }
+            Written::Number { sure: false, .. } => {
+                "a comma before three digits, in all values that have one, is taken for thousands; "
+            }
+            Written::Days { sure: false, .. } => "whether days or months come first cannot be seen; ",
+            _ => "",
+        }
+    }
+
     /// What is in it, in a few words; no values of ids and of free text, which may be personal.
     pub(super) fn said(&self, target: &str) -> String {
         let values = plural(self.filled, "value", "values");
@@ -190,10 +250,15 @@ impl Column {
             return counts;
         }
         let shortest = |value: &String| value.chars().take(19).collect::<String>();
-        let numbers: Vec<f64> = self.sample.iter().filter_map(|value| value.parse().ok()).collect();
-        let ends = if numbers.len() == self.sample.len() {
-            let lowest = numbers.iter().copied().reduce(f64::min).zip(numbers.iter().copied().reduce(f64::max));
-            lowest.map(|(lowest, highest)| (lowest.to_string(), highest.to_string()))
+        let read = |value: &String| match self.written {
+            Written::Number { comma, .. } => number(value, comma),
+            _ => value.parse().ok(),
+        };
+        let mut numbers: Vec<(f64, &String)> =
+            self.sample.iter().filter_map(|value| Some((read(value)?, value))).collect();
+        numbers.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let ends = if self.is_number() || numbers.len() == self.sample.len() {
+            numbers.first().zip(numbers.last()).map(|(lowest, highest)| (shortest(lowest.1), shortest(highest.1)))
         } else {
             self.sample.iter().min().map(shortest).zip(self.sample.iter().max().map(shortest))
         };
