@@ -421,6 +421,8 @@ mod tests {
             ("12/1/2010 8:26|12/31/2010 9:00", Written::Days { day_first: false, sure: true }),
             ("1/2/2024|3/4/2024", Written::Days { day_first: false, sure: false }),
             ("EUR 12.50|EUR 3", number(false, true)),
+            ("(3,20 €)|12,50 €", number(true, true)),
+            ("3,20-|12,50", number(true, false)),
             ("c003|c004", Written::Other),
             ("20241231", Written::Compact),
             ("1577836800", Written::Seconds),
@@ -444,6 +446,26 @@ mod tests {
         assert!(amount.why.ends_with("from \"950\" to \"12.500\""), "{}", amount.why);
         let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
         assert!(sales.contains("replace(replace(amount, '.', ''), ',', '.')"), "{sales}");
+    }
+
+    #[test]
+    fn a_minus_is_kept_wherever_it_stands() {
+        for (values, minus) in [
+            (["12,50 €", "(3,20 €)"], true),
+            (["12,50", "3,20-"], true),
+            (["12,50 €", "\u{2212}3,20 €"], true),
+            (["12,50 €", "-3,20 €"], false),
+        ] {
+            let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];
+            let more = [column("amount", &values, 300), column("category", &["x"], 1)];
+            let columns = order.into_iter().chain(more).collect();
+            let seen = Seen { tables: vec![table("sales", columns)], ..Seen::default() };
+            let sources = seen.sources();
+            let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
+            assert_eq!(sales.contains("'-\\1\\2\\3'"), minus, "{values:?}\n{sales}");
+            let lowest = format!("from {:?}", values[1]);
+            assert!(choice(&sources["sales"][0].1, "amount").unwrap().why.contains(&lowest), "{values:?}");
+        }
     }
 
     #[test]

@@ -10,12 +10,17 @@ use engine::plural;
 use url::Url;
 
 use super::names::{listed, words};
-use super::values::{FLAGS, Written};
+use super::values::{FLAGS, Written, is_signed};
 use super::{Choice, Column, Place, Seen, Sources, Sure, Table, choice, quoted, relative};
 
 /// Numbers as 1.234,50 and as 1,234.50; thousands may have no mark.
 const DECIMAL_COMMA: &str = r"^\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)?(,[0-9]*)?\s*$";
 const DECIMAL_POINT: &str = r"^\s*[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)?(\.[0-9]*)?\s*$";
+
+/// A minus behind the number, in brackets around it, or as typesetters have it. What else may be one is not dropped with the
+/// currency: it is rejected, and never counted with another sign.
+const MINUS: &str = r"^\s*(?:\((.*)\)|(.*)-|\x{2212}(.*))\s*$";
+const MARKS: &str = r"[^0-9,.()\x{2212}-]";
 
 impl Seen {
     /// What SQL calls a table once it is configured.
@@ -42,7 +47,10 @@ impl Seen {
             if let Written::Number { comma, marks, .. } = column.written
                 && !column.data_type.is_numeric()
             {
-                text = if marks { format!("regexp_replace({text}, '[^0-9,.-]', '', 'g')") } else { text };
+                text = if marks { format!("regexp_replace({text}, '{MARKS}', '', 'g')") } else { text };
+                if column.sample.iter().any(|value| is_signed(value)) {
+                    text = format!("regexp_replace({text}, '{MINUS}', '-\\1\\2\\3')");
+                }
                 // What is not written as the others is left as it is: it is read as it stands, or rejected, and never as another amount.
                 text = match comma {
                     true => format!(
