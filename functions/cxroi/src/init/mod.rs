@@ -243,18 +243,21 @@ async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
     Ok(Table { name, url, rows: count(0), columns })
 }
 
-/// Where no day is above 12, days come first if they do in the columns that show it.
+/// Where no day is above 12, days come first if they do in the columns that show it, or if none does and numbers are written as
+/// where days come first: with a comma before their decimals.
 fn settle_days(tables: &mut [Table]) {
     let all = tables.iter().flat_map(|table| &table.columns).map(|column| column.written);
     let known: Vec<bool> = all
         .filter_map(|written| match written {
-            Written::Days { day_first, sure: true } => Some(day_first),
+            Written::Days { day_first, sure: true, .. } => Some(day_first),
             _ => None,
         })
         .collect();
+    let comma = |column: &Column| matches!(column.written, Written::Number { comma: true, .. });
+    let commas = tables.iter().flat_map(|table| &table.columns).any(comma);
     for column in tables.iter_mut().flat_map(|table| &mut table.columns) {
-        if let Written::Days { day_first, sure: false } = &mut column.written {
-            *day_first = known.contains(&true) && !known.contains(&false);
+        if let Written::Days { day_first, sure: false, .. } = &mut column.written {
+            *day_first = (commas || known.contains(&true)) && !known.contains(&false);
         }
     }
 }
@@ -399,6 +402,8 @@ mod tests {
     #[test]
     fn what_is_written_is_told_from_the_values() {
         let number = |comma, marks| Written::Number { comma, marks, sure: true };
+        let days = |day_first, sure| Written::Days { day_first, sure, short: false };
+        let short = |day_first, sure| Written::Days { day_first, sure, short: true };
         let doubted = |comma, marks| Written::Number { comma, marks, sure: false };
         for (values, want) in [
             ("12.50|-3", number(false, false)),
@@ -417,14 +422,18 @@ mod tests {
             ("1.234.567|950", number(true, false)),
             ("1.234,500", number(true, false)),
             ("2024-12-31|2024-12-31T10:15:00Z", Written::Time),
-            ("31.12.2024|1.2.2024 9:15", Written::Days { day_first: true, sure: true }),
-            ("12/1/2010 8:26|12/31/2010 9:00", Written::Days { day_first: false, sure: true }),
-            ("1/2/2024|3/4/2024", Written::Days { day_first: false, sure: false }),
+            ("31.12.2024|1.2.2024 9:15", days(true, true)),
+            ("12/1/2010 8:26|12/31/2010 9:00", days(false, true)),
+            ("1/2/2024|3/4/2024", days(false, false)),
+            ("05/11/25|31/12/25", short(true, true)),
+            ("05/11/25|12/31/2025", short(false, true)),
+            ("25-12-30|25-11-05", Written::Other),
             ("EUR 12.50|EUR 3", number(false, true)),
             ("(3,20 €)|12,50 €", number(true, true)),
             ("3,20-|12,50", number(true, false)),
             ("c003|c004", Written::Other),
             ("20241231", Written::Compact),
+            ("20241231 235959|20241231T00:00:00", Written::Compact),
             ("1577836800", Written::Seconds),
             ("1577836800000", Written::Millis),
             ("phone|web", Written::Other),
@@ -446,6 +455,35 @@ mod tests {
         assert!(amount.why.ends_with("from \"950\" to \"12.500\""), "{}", amount.why);
         let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
         assert!(sales.contains("replace(replace(amount, '.', ''), ',', '.')"), "{sales}");
+    }
+
+    #[test]
+    fn days_come_first_where_commas_come_before_decimals() {
+        for (amount, date, want) in [
+            (["12,50", "3"], ["1/2/2024", "3/4/2024"], true),
+            (["1.250", "3"], ["1/2/2024", "3/4/2024"], true),
+            (["12.50", "3"], ["1/2/2024", "3/4/2024"], false),
+            (["12,50", "3"], ["1/2/2024", "3/31/2024"], false),
+        ] {
+            let dates = [column("date", &date, 300), column("due", &["1/2/2024"], 300)];
+            let columns = dates.into_iter().chain([column("amount", &amount, 300)]).collect();
+            let mut tables = [table("sales", columns)];
+            settle_days(&mut tables);
+            let due = tables[0].columns[1].written;
+            assert_eq!(due, Written::Days { day_first: want, sure: false, short: false }, "{amount:?} {date:?}");
+        }
+    }
+
+    #[test]
+    fn years_of_two_digits_are_of_this_century_as_a_guess() {
+        let order = [column("order_id", &["a", "b"], 900), column("date", &["05/11/25", "31/12/25"], 300)];
+        let more = [column("amount", &["12.50"], 300), column("category", &["x"], 1)];
+        let seen = Seen { tables: vec![table("sales", order.into_iter().chain(more).collect())], ..Seen::default() };
+        let sources = seen.sources();
+        let time = choice(&sources["sales"][0].1, "ordered_at").unwrap();
+        assert!(time.sure == Sure::Guess && time.why.starts_with("years of two digits"), "{}", time.why);
+        let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
+        assert!(sales.contains("[./-](?:20)?([0-9]{2})\\b', '20\\3-\\2-\\1')"), "{sales}");
     }
 
     #[test]

@@ -72,11 +72,10 @@ impl Seen {
         let says = |parts: &[&str]| named.iter().any(|word| parts.contains(&word.as_str()));
         // A day or month of one digit gets a zero.
         let padded = format!("regexp_replace({raw}, '\\b([0-9])\\b', '0\\1', 'g')");
-        let day = |order: &str| {
-            let parts = if order.starts_with("\\1") { ["4", "2", "2"] } else { ["2", "2", "4"] };
-            let parts = parts.map(|digits| format!("([0-9]{{{digits}}})")).join("[./-]");
-            format!("regexp_replace({padded}, '^\\s*{parts}', '{order}')")
+        let day = |parts: [&str; 3], order: &str| {
+            format!("regexp_replace({padded}, '^\\s*{}', '{order}')", parts.join("[./-]"))
         };
+        let (two, four) = ("([0-9]{2})", "([0-9]{4})");
         match (choice.kind, column.written) {
             (Kind::Text, _) if column.data_type.is_floating() => format!("cast(cast({raw} as bigint) as varchar)"),
             (Kind::Text, _) => match with {
@@ -85,13 +84,23 @@ impl Seen {
                 }
                 None => raw,
             },
-            (Kind::Instant | Kind::Day, Written::YearFirst) => day("\\1-\\2-\\3"),
-            (Kind::Instant | Kind::Day, Written::Days { day_first: true, .. }) => day("\\3-\\2-\\1"),
-            (Kind::Instant | Kind::Day, Written::Days { .. }) => day("\\3-\\1-\\2"),
+            (Kind::Instant | Kind::Day, Written::YearFirst) => day([four, two, two], "\\1-\\2-\\3"),
+            (Kind::Instant | Kind::Day, Written::Days { day_first, short, .. }) => {
+                let order = if day_first { "\\3-\\2-\\1" } else { "\\3-\\1-\\2" };
+                match short {
+                    // Among years of two digits there may be some of four.
+                    true => day([two, two, "(?:20)?([0-9]{2})\\b"], &format!("20{order}")),
+                    false => day([two, two, four], order),
+                }
+            }
             (Kind::Instant | Kind::Day, Written::Compact) => {
-                format!(
-                    "regexp_replace(cast({raw} as varchar), '^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})$', '\\1-\\2-\\3')"
-                )
+                let parts = [four, two, two].concat();
+                let day = format!("regexp_replace(cast({raw} as varchar), '^{parts}$', '\\1-\\2-\\3')");
+                if column.sample.iter().all(|value| value.trim().len() == 8) {
+                    return day;
+                }
+                let time = [two; 3].join(":?");
+                format!("regexp_replace({day}, '^\\s*{parts}[ T]{time}\\s*$', '\\1-\\2-\\3 \\4:\\5:\\6')")
             }
             (Kind::Instant | Kind::Day, Written::Seconds) => {
                 format!("to_timestamp_seconds(try_cast({raw} as bigint)) at time zone 'UTC'")

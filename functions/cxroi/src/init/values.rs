@@ -1,5 +1,7 @@
 //! What values say of their column: how they are written, which scale answers are on, and what the column can hold.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::DataType;
 use engine::contract::Kind;
 use engine::plural;
@@ -19,12 +21,13 @@ pub(super) enum Written {
     /// The contract reads it as it is.
     Time,
     YearFirst,
-    /// 31/12/2024 or 12/31/2024; which of them may have to be told from other columns.
+    /// 31/12/2024 or 12/31/2024, or shortly 31/12/24; which comes first may have to be told from other columns.
     Days {
         day_first: bool,
         sure: bool,
+        short: bool,
     },
-    /// 20241231
+    /// 20241231, and 20241231 235959
     Compact,
     Seconds,
     Millis,
@@ -82,10 +85,16 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
     };
     let whole =
         |value: &str, from: i64, to: i64| value.parse::<i64>().is_ok_and(|number| from <= number && number < to);
-    let month_and_day = |value: &str| {
-        value.len() == 8 && whole(&value[4..6], 1, 13) && whole(&value[6..], 1, 32) && whole(&value[..4], 1990, 2100)
+    let compact = |value: &str| {
+        let Some((day, time)) = value.split_at_checked(8).filter(|(day, _)| day.is_ascii()) else { return false };
+        let time = time.replace(':', "");
+        let time = time.strip_prefix([' ', 'T']).unwrap_or(&time);
+        whole(&day[4..6], 1, 13)
+            && whole(&day[6..], 1, 32)
+            && whole(&day[..4], 1990, 2100)
+            && (value.len() == 8 || value.len() > 14 && time.len() == 6 && whole(time, 0, 240_000))
     };
-    if most(&|value| value.is_ascii() && month_and_day(value)) {
+    if most(&compact) {
         return Written::Compact;
     }
     if most(&|value| whole(value, 946_684_800, 4_102_444_800)) {
@@ -144,13 +153,17 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
     let days: Vec<[i64; 3]> = values.iter().filter_map(|value| day(value)).collect();
     if !values.is_empty() && days.len() * 10 >= values.len() * 9 {
         let largest = |at: usize| days.iter().map(|day| day[at]).max().unwrap_or(0);
+        let different = |at: usize| days.iter().map(|day| day[at]).collect::<BTreeSet<i64>>().len();
+        let short = days.iter().any(|day| day[2] < 100);
         return match (largest(0), largest(1)) {
             (1000.., ..=12) => Written::YearFirst,
-            (13..=31, ..=12) => Written::Days { day_first: true, sure: true },
-            (..=12, 13..=31) => Written::Days { day_first: false, sure: true },
+            // As 24-12-31: there are fewer years than days.
+            _ if short && different(0) < different(2) => Written::Other,
+            (13..=31, ..=12) => Written::Days { day_first: true, sure: true, short },
+            (..=12, 13..=31) => Written::Days { day_first: false, sure: true, short },
             (..=12, ..=12) => {
                 let dots = values.iter().any(|value| value.contains('.'));
-                Written::Days { day_first: dots, sure: dots }
+                Written::Days { day_first: dots, sure: dots, short }
             }
             _ => Written::Other,
         };
@@ -236,7 +249,11 @@ impl Column {
             Written::Number { sure: false, .. } => {
                 "a comma before three digits, in all values that have one, is taken for thousands; "
             }
-            Written::Days { sure: false, .. } => "whether days or months come first cannot be seen; ",
+            Written::Days { sure: false, short: false, .. } => "whether days or months come first cannot be seen; ",
+            Written::Days { sure: false, .. } => {
+                "whether days or months come first cannot be seen, and years of two digits are taken for 20..; "
+            }
+            Written::Days { short: true, .. } => "years of two digits are taken for 20..; ",
             _ => "",
         }
     }
