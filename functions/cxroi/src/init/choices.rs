@@ -12,7 +12,9 @@ use super::{Choice, Column, Link, Place, Seen, Sources, Sure, Table, choice};
 /// What an id is of, if its name says so.
 fn concept(table: &Table, column: &Column) -> Option<&'static str> {
     let names = full_names(&table.name, &column.name);
-    let like = |target: &&str| names.iter().any(|name| likeness("", name, target).0 >= 0.6);
+    // A ticket is an order at a till, and a case elsewhere.
+    let is_it = |(like, guess): (f64, bool)| like >= 0.6 && (!guess || named(&table.name, "sales"));
+    let like = |target: &&str| names.iter().any(|name| is_it(likeness("", name, target)));
     ["customer_id", "order_id", "product_id"].into_iter().find(like)
 }
 
@@ -281,7 +283,7 @@ impl Seen {
                     + where_("customer_id")
                     + worth(is_named, 2.0)
                     + worth(has("product_id"), 1.0)
-                    + worth(has("line_id"), 0.5)
+                    + worth(has("line_id"), 1.5)
                     - worth(sure("order_id") == Some(Sure::Guess), 1.5)
                     - worth(scored, 4.0)
                     - worth(named(name, "customers") && !is_named, 4.0)
