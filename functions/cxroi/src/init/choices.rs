@@ -337,6 +337,33 @@ impl Seen {
         sources
     }
 
+    /// Where nothing looks like sales: of the likeliest table, what was found and what is missing.
+    pub(super) fn nearest(&self) -> Option<String> {
+        let wanted = [("amount", "money"), ("order_id", "an id of the order"), ("ordered_at", "a time")];
+        let (mut likest, mut most) = (None, 0);
+        for table in 0..self.tables.len() {
+            let choices = self.assigned(table, "sales");
+            let (found, missing): (Vec<_>, Vec<_>) =
+                wanted.into_iter().partition(|(target, _)| choice(&choices, target).is_some());
+            if found.len() > most {
+                most = found.len();
+                let found = found.iter().filter_map(|(target, what)| {
+                    let (of, column) = self.at(choice(&choices, target)?.place);
+                    Some(format!("{what} in {}.{}", of.name, column.name))
+                });
+                let found = found.collect::<Vec<_>>().join(", ");
+                let missing = missing.iter().map(|(_, what)| *what).collect::<Vec<_>>().join(" and ");
+                let but = if missing.is_empty() {
+                    "but it looks like another source".to_owned()
+                } else {
+                    format!("missing is {missing}")
+                };
+                likest = Some(format!("{} comes nearest, with {found}; {but}", self.tables[table].name));
+            }
+        }
+        likest
+    }
+
     /// The joins that the choices of a table need, in order.
     pub(super) fn joins(&self, table: usize, choices: &[Choice]) -> Vec<Link> {
         let paths = self.paths(table);

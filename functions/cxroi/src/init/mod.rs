@@ -99,7 +99,9 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         // One damaged file is no reason to see nothing.
         Err(_) => {
             for (name, url) in entries.clone() {
-                if let Err(error) = engine::explore(&BTreeMap::from([(name.clone(), url)]), stores).await {
+                let alone = BTreeMap::from([(name.clone(), url.clone())]);
+                if let Err(error) = engine::explore(&alone, stores).await {
+                    let error = of_letters(error.into(), &url);
                     skipped.push_str(&format!("{name} is left out: {error}\n"));
                     entries.remove(&name);
                 }
@@ -119,7 +121,8 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     }
     let mut seen = Seen::default();
     for (name, url) in entries {
-        seen.tables.push(look(&analyst, name, url).await?);
+        let table = look(&analyst, name, url.clone()).await.map_err(|error| of_letters(error, &url))?;
+        seen.tables.push(table);
     }
     settle_days(&mut seen.tables);
     seen.links = links(&analyst, &seen.tables).await?;
@@ -128,8 +131,9 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     let Some(sales) = sources.get_mut("sales") else {
         let tables: Vec<&str> = seen.tables.iter().map(|table| table.name.as_str()).collect();
         return Err(Error::Input(format!(
-            "none of {} looks like sales: a number of money, an id of the order, and a time of its own or of the order's table; write cxroi.toml by hand, as the README says",
-            tables.join(", ")
+            "none of {} looks like sales: a number of money, an id of the order, and a time of its own or of the order's table; {}; write cxroi.toml by hand, as the README says",
+            tables.join(", "),
+            seen.nearest().unwrap_or_else(|| "none of them has any of the three".to_owned())
         ))
         .into());
     };
@@ -164,10 +168,16 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let anonymous = sources["sales"].iter().any(|(_, choices)| choice(choices, "customer_id").is_none());
+    let customers = if anonymous {
+        ", and name the customer in sql/staging/sales.sql: without customer_id no number about customers can be published"
+    } else {
+        ""
+    };
     let config = folder.join("cxroi.toml");
     let written: Vec<String> = files.keys().map(|file| folder.join(file).display().to_string()).collect();
     Ok(format!(
-        "{skipped}{}\nwrote {}\nWhat next: look at what is only a guess, then\n  cxroi check --config {config}\n  cxroi run --config {config}\n",
+        "{skipped}{}\nwrote {}\nWhat next: look at what is only a guess{customers}, then\n  cxroi check --config {config}\n  cxroi run --config {config}\n",
         seen.said(&sources, &currencies),
         written.join(", "),
         config = config.display()
@@ -187,6 +197,14 @@ fn relative(path: &Path, folder: &Path) -> Option<PathBuf> {
     }
     let there = repeat_n(Component::ParentDir, up).chain(path.components().skip(shared)).collect::<PathBuf>();
     Some(if there.as_os_str().is_empty() { PathBuf::from(".") } else { there })
+}
+
+/// Says what to do about a file with letters of another encoding, of which the reader names no more than the line.
+fn of_letters(error: anyhow::Error, url: &Url) -> anyhow::Error {
+    let said = format!("{error:#}");
+    let Some((_, place)) = said.split_once("invalid UTF-8") else { return error };
+    let place = place.trim_start_matches(" data").split([':', ';']).next().unwrap_or_default();
+    Error::Input(format!("{url} is not UTF-8{place}: save it as UTF-8")).into()
 }
 
 /// The rows of a query as texts.
@@ -502,6 +520,55 @@ mod tests {
         assert!(time.sure == Sure::Guess && time.why.starts_with("years of two digits"), "{}", time.why);
         let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
         assert!(sales.contains("[./-](?:20)?([0-9]{2})\\b', '20\\3-\\2-\\1')"), "{sales}");
+    }
+
+    #[test]
+    fn where_nothing_is_sold_the_likeliest_table_is_told() {
+        let visits = table("visits", vec![column("date", &["2024-12-31"], 300)]);
+        let baskets = vec![column("amount", &["12.50"], 300), column("order_id", &["a", "b"], 900)];
+        let seen = Seen { tables: vec![visits, table("baskets", baskets)], ..Seen::default() };
+        assert!(!seen.sources().contains_key("sales"));
+        assert_eq!(
+            seen.nearest().unwrap(),
+            "baskets comes nearest, with money in baskets.amount, an id of the order in baskets.order_id; missing is a time"
+        );
+        assert_eq!(Seen::default().nearest(), None);
+    }
+
+    #[test]
+    fn sales_without_a_customer_say_so() {
+        let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];
+        let more = [column("amount", &["12.50"], 300), column("category", &["x"], 1)];
+        let seen = Seen { tables: vec![table("sales", order.into_iter().chain(more).collect())], ..Seen::default() };
+        let said = seen.said(&seen.sources(), &[]);
+        assert!(said.contains("without customer_id there is no number about customers"), "{said}");
+    }
+
+    #[test]
+    fn an_order_made_of_customer_and_time_is_there_without_a_customer() {
+        let sale = [column("customer", &["a", "b"], 300), column("date", &["2024-12-31"], 300)];
+        let columns = sale.into_iter().chain([column("amount", &["12.50"], 300)]).collect();
+        let seen = Seen { tables: vec![table("sales", columns)], ..Seen::default() };
+        let sources = seen.sources();
+        let sales = seen.staging("sales", &sources["sales"], &sources).unwrap();
+        let order =
+            "coalesce(cast(customer as varchar), '') || '/' || coalesce(cast(\"date\" as varchar), '') as order_id";
+        assert!(sales.contains(order), "{sales}");
+    }
+
+    #[test]
+    fn letters_of_another_encoding_are_named_with_their_file() {
+        let url = Url::parse("s3://shop/customers.csv").unwrap();
+        let said = |error: &str| of_letters(anyhow::anyhow!("{error}").context("cannot ask"), &url).to_string();
+        assert_eq!(
+            said("Csv error: Encountered invalid UTF-8 data for line 4 and field 2: Arrow error"),
+            "s3://shop/customers.csv is not UTF-8 for line 4 and field 2: save it as UTF-8"
+        );
+        assert_eq!(
+            said("Csv error: invalid utf-8: invalid UTF-8 in field 0 near byte index 1 at line 1; write it again"),
+            "s3://shop/customers.csv is not UTF-8 in field 0 near byte index 1 at line 1: save it as UTF-8"
+        );
+        assert_eq!(said("gone"), "cannot ask");
     }
 
     #[test]

@@ -80,7 +80,10 @@ impl Seen {
             (Kind::Text, _) if column.data_type.is_floating() => format!("cast(cast({raw} as bigint) as varchar)"),
             (Kind::Text, _) => match with {
                 Some(other) => {
-                    format!("cast({raw} as varchar) || '/' || coalesce(cast({} as varchar), '')", name(other))
+                    let first = format!("cast({raw} as varchar)");
+                    // An order without a known customer is one too.
+                    let first = if choice.target == "order_id" { format!("coalesce({first}, '')") } else { first };
+                    format!("{first} || '/' || coalesce(cast({} as varchar), '')", name(other))
                 }
                 None => raw,
             },
@@ -395,8 +398,18 @@ impl Seen {
                 for sentence in if *source == "sales" { self.left_out(*table, choices) } else { Vec::new() } {
                     line(&["  note", &sentence]);
                 }
-                if *source == "interactions" && choice(choices, "customer_id").is_none() {
-                    line(&["  note", "No column says who answered: without customer_id no answer counts in a score."]);
+                if choice(choices, "customer_id").is_none() {
+                    match *source {
+                        "interactions" => line(&[
+                            "  note",
+                            "No column says who answered: without customer_id no answer counts in a score.",
+                        ]),
+                        "sales" => line(&[
+                            "  note",
+                            "No column says who bought: without customer_id there is no number about customers.",
+                        ]),
+                        _ => {}
+                    }
                 }
                 for (what, names) in [("  not found", missing.collect::<Vec<_>>()), ("  not read", left)] {
                     if !names.is_empty() {
