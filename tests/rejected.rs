@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
 use engine::Check;
@@ -226,6 +227,43 @@ async fn rows_with_an_id_are_no_warning() {
     assert_eq!(warning.name, "audit.sales");
     let rows = engine.found(&warning.name, warning.rows, 10).await.unwrap();
     assert!(rows.iter().all(|batch| batch.num_rows() == 0), "{rows:?}");
+}
+
+#[tokio::test]
+async fn times_without_a_zone_are_a_warning_unless_somebody_says_which_they_have() {
+    let lake = Lake::default();
+    let csv = "customer_id,order_id,ordered_at,amount\n\
+               ann,1,2024-12-01T10:00:00Z,5\n\
+               ann,2,2024-12-30 10:00+01:00,5\n\
+               ann,3,2024-12-31,5\n\
+               ann,4,2024-11-30 23:30,5\n\
+               ann,5,2024-12-31T23:30:00.5,5\n";
+    lake.put("till.csv", csv).await;
+    let rows = [("customer_id", "ann"), ("order_id", "1"), ("amount", "5")];
+    let mut columns: Vec<(&str, ArrayRef)> =
+        rows.map(|(name, value)| (name, Arc::new(StringArray::from(vec![value])) as ArrayRef)).into();
+    columns.push(("ordered_at", Arc::new(TimestampMillisecondArray::from(vec![1_735_632_000_000]))));
+    lake.put_columns("typed.parquet", columns).await;
+    let warned = async |file: &str, settings: &str| {
+        let config = format!("currency = 'EUR'\noutput.url = 'out/'\nlake.sales = '{file}'\n{settings}");
+        let engine = lake.open(&config).await.unwrap();
+        let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
+        let checks = engine.checks(&analyst).await.unwrap();
+        let check = checks.into_iter().find(|check| check.claim.contains("names its zone"))?;
+        assert!(check.is_warning && check.claim.contains("method.naive_timezone (UTC is taken"), "{}", check.claim);
+        let rows = engine.found(&check.name, check.rows, 10).await.unwrap();
+        Some(pretty_format_batches(&rows).unwrap().to_string())
+    };
+    let told = warned("till.csv", "timezone = 'Europe/Rome'").await.unwrap();
+    assert!(told.contains("| 2    | 2024-11-30 23:30 | 2024-12-31T23:30:00.5 |"), "{told}");
+    let told = warned("typed.parquet", "timezone = 'Europe/Rome'").await.unwrap();
+    assert!(told.contains("| 1    | 2024-12-31T08:00:00 | 2024-12-31T08:00:00 |"), "{told}");
+    for settings in ["timezone = 'Europe/Rome'\nmethod.naive_timezone = 'UTC'", "timezone = 'UTC'"] {
+        assert_eq!(warned("till.csv", settings).await, None, "{settings}");
+    }
+    lake.put("zoned.csv", "customer_id,order_id,ordered_at,amount\nann,1,2024-12-31T10:00:00Z,5\n").await;
+    let told = warned("zoned.csv", "timezone = 'Europe/Rome'").await.unwrap();
+    assert!(!told.contains("2024"), "{told}");
 }
 
 /// Lines of sales with whatever is wrong with them, and what must become of them by plain counting.

@@ -67,6 +67,8 @@ pub struct Method {
     pub history_from: Option<Month>,
     /// The zone of timestamps that name none.
     pub naive_timezone: Tz,
+    /// Whether nobody said so: UTC is taken.
+    pub naive_is_assumed: bool,
     /// The three scores with their scales.
     pub scores: [Score; 3],
 }
@@ -155,6 +157,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
             section.between("ces_expectation", 4.0, 1.0, 7.0),
         ],
         history_from: section.parsed::<Month>("history_from"),
+        naive_is_assumed: !section.table.contains_key("naive_timezone"),
         naive_timezone: section.zone("naive_timezone", chrono_tz::UTC),
         scores: [
             Score { name: "nps", lowest: 0, highest: 10, higher_is_better: true },

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef, TimeU
 use chrono::{DateTime, Utc};
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::dataframe::DataFrame;
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Case, ColumnarValue, Expr, Volatility, cast, create_udf, lit, try_cast, when};
 use datafusion::prelude::{concat, date_part, floor, nullif, regexp_like};
 use parquet::errors::ParquetError;
@@ -384,6 +385,30 @@ pub(crate) fn audited(
         let local = cast(Expr::Column(ColumnName::from_name(*column)), zone);
         rows.with_column(name, month_of(local)).context(plan)
     })
+}
+
+/// The times of a staged column that name no zone: how many rows, the first and the last of them; no row where every time names
+/// its own. `None` for a column that is not there, or whose type settles it. A bare date is no time: its zone is `timezone`.
+///
+/// # Errors
+/// [`Error::Query`] if it cannot be planned.
+pub(crate) fn without_zone(staged: DataFrame, column: &str) -> Result<Option<DataFrame>> {
+    let named = |name: &str| Expr::Column(ColumnName::from_name(name));
+    let Ok(field) = staged.schema().field_with_unqualified_name(column) else { return Ok(None) };
+    let time = named(column);
+    let has_none = match field.data_type() {
+        DataType::Timestamp(_, None) => time.clone().is_not_null(),
+        // What `read_instant` takes for a time of `naive_timezone`: behind the minutes are digits only.
+        found if is_text(found) => {
+            let pattern = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}[0-9:.]*\s*$";
+            regexp_like(time.clone(), lit(pattern), None)
+        }
+        _ => return Ok(None),
+    };
+    let told = vec![count(lit(1)).alias("rows"), min(time.clone()).alias("first"), max(time).alias("last")];
+    let rows = staged.filter(has_none).and_then(|rows| rows.aggregate(Vec::new(), told));
+    let rows = rows.and_then(|rows| rows.filter(named("rows").gt(lit(0_i64))));
+    Ok(Some(rows.context(|| format!("cannot read {column}"))?))
 }
 
 /// A column's name without what people spell differently.

@@ -483,6 +483,7 @@ impl Engine {
             let sql = format!(
                 "select rejected, count(*) as rows from {name} where rejected is not null group by rejected order by rejected"
             );
+            checks.extend(self.without_zone(analyst, source).await?);
             let mut claims = vec![("Every row can be read.", false, sql)];
             let identity: Vec<&str> = source.identity.iter().copied().chain(source.time.map(|_| "month")).collect();
             if let ([_, ..], there) = (source.identity, source.identity.join(" is not null and ")) {
@@ -514,6 +515,25 @@ impl Engine {
             }
             let rows = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
             checks.push(Check { name: model.name.clone(), claim: model.description(), rows, is_warning: false });
+        }
+        Ok(checks)
+    }
+
+    /// Of a source's columns of time: times without a zone, where nobody said which they have and it is likely not UTC.
+    async fn without_zone(&self, analyst: &Analyst, source: &contract::Source) -> Result<Vec<Check>> {
+        let zone = self.config.timezone;
+        let mut checks = Vec::new();
+        if !self.config.method.naive_is_assumed || zone == Tz::UTC {
+            return Ok(checks);
+        }
+        let staged = self.view(None).staged(&analyst.session, source).await?;
+        for column in source.columns.iter().filter(|column| column.kind == contract::Kind::Instant) {
+            let Some(rows) = contract::without_zone(staged.clone(), column.name)? else { continue };
+            let claim = format!(
+                "Every {} names its zone. Where one does not, set method.naive_timezone (UTC is taken, and months are of {zone}).",
+                column.name
+            );
+            checks.push(Check { name: format!("audit.{}", source.name), claim, rows, is_warning: true });
         }
         Ok(checks)
     }
