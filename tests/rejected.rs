@@ -155,11 +155,11 @@ async fn rows_that_are_the_same_and_have_no_id_are_a_warning_and_count() {
         let engine = lake.open(CONFIG).await.unwrap();
         let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
         let mut told = Vec::new();
-        for Check { name, rows, is_warning, .. } in engine.checks(&analyst).await.unwrap() {
-            let rows = engine.found(&name, rows, 10).await.unwrap();
-            let found = rows.iter().any(|batch| batch.num_rows() > 0);
+        for Check { name, claim, rows, is_warning, .. } in engine.checks(&analyst).await.unwrap() {
+            let (rows, count) = engine.found(&name, rows, 10).await.unwrap();
+            let found = count > 0;
             assert!(is_warning || !found || name == "checks/known_customers", "{name}: {rows:?}");
-            if is_warning {
+            if claim.contains("without an id") {
                 told.push((
                     name,
                     if found { pretty_format_batches(&rows).unwrap().to_string() } else { String::new() },
@@ -223,10 +223,10 @@ async fn rows_with_an_id_are_no_warning() {
     let engine = lake.open(config).await.unwrap();
     let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
     let checks = engine.checks(&analyst).await.unwrap();
-    let warning = checks.into_iter().find(|check| check.is_warning).expect("a check for rows without an id");
-    assert_eq!(warning.name, "audit.sales");
-    let rows = engine.found(&warning.name, warning.rows, 10).await.unwrap();
-    assert!(rows.iter().all(|batch| batch.num_rows() == 0), "{rows:?}");
+    let warning = checks.into_iter().find(|check| check.claim.contains("without an id")).expect("a check for them");
+    assert_eq!((warning.name.as_str(), warning.is_warning), ("audit.sales", true));
+    let (rows, count) = engine.found(&warning.name, warning.rows, 10).await.unwrap();
+    assert_eq!(count, 0, "{rows:?}");
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn times_without_a_zone_are_a_warning_unless_somebody_says_which_they_have
         let checks = engine.checks(&analyst).await.unwrap();
         let check = checks.into_iter().find(|check| check.claim.contains("names its zone"))?;
         assert!(check.is_warning && check.claim.contains("method.naive_timezone (UTC is taken"), "{}", check.claim);
-        let rows = engine.found(&check.name, check.rows, 10).await.unwrap();
+        let (rows, _) = engine.found(&check.name, check.rows, 10).await.unwrap();
         Some(pretty_format_batches(&rows).unwrap().to_string())
     };
     let told = warned("till.csv", "timezone = 'Europe/Rome'").await.unwrap();
@@ -264,6 +264,98 @@ async fn times_without_a_zone_are_a_warning_unless_somebody_says_which_they_have
     lake.put("zoned.csv", "customer_id,order_id,ordered_at,amount\nann,1,2024-12-31T10:00:00Z,5\n").await;
     let told = warned("zoned.csv", "timezone = 'Europe/Rome'").await.unwrap();
     assert!(!told.contains("2024"), "{told}");
+}
+
+/// What each check of a lake finds, by its name and the first words of its claim.
+async fn checked(lake: &Lake, config: &str) -> BTreeMap<String, String> {
+    let engine = lake.open(config).await.unwrap();
+    let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
+    let mut told = BTreeMap::new();
+    for Check { name, claim, rows, is_warning, about, nothing, more } in engine.checks(&analyst).await.unwrap() {
+        let (rows, count) = engine.found(&name, rows, 10).await.unwrap();
+        let (_, there) = engine.found(&name, about, 1).await.unwrap();
+        let mut text = match (count, there) {
+            (0, 0) => nothing.to_owned(),
+            (0, _) => "ok".to_owned(),
+            _ => format!("{count} {is_warning}\n{}", pretty_format_batches(&rows).unwrap()),
+        };
+        if let Some(more) = more {
+            text += &pretty_format_batches(&engine.found(&name, more, 100).await.unwrap().0).unwrap().to_string();
+        }
+        let words: Vec<&str> = claim.split(' ').take(3).collect();
+        told.insert(format!("{name} {}", words.join(" ")), text);
+    }
+    told
+}
+
+#[tokio::test]
+async fn copies_of_a_row_with_an_id_are_a_warning_and_other_content_is_found() {
+    let lake = Lake::default();
+    let csv = "customer_id,order_id,line_id,ordered_at,amount\n\
+               ann,a,1,2024-12-30T10:00:00Z,5\n\
+               ann,a,1,2024-12-30T10:00:00Z,5\n\
+               ann,b,1,2024-12-30T10:00:00Z,5\n\
+               ann,b,1,2024-12-30T10:00:00Z,6\n\
+               ann,b,1,2024-12-30T10:00:00Z,6\n\
+               ann,b,1,2024-11-30T10:00:00Z,7\n\
+               ann,c,,2024-12-30T10:00:00Z,5\n";
+    lake.put("till.csv", csv).await;
+    let told = checked(&lake, "currency = 'EUR'\noutput.url = 'out/'\nlake.sales = 'till.csv'").await;
+    let copies = &told["audit.sales No row with"];
+    assert!(copies.starts_with("1 true") && copies.contains("| a        | 1       | 2024-12 | 2    | 1 "), "{copies}");
+    let conflicts = &told["audit.sales No id has"];
+    assert!(
+        conflicts.starts_with("1 false") && conflicts.contains("| b        | 1       | 2024-12 | 3    | 2 "),
+        "{conflicts}"
+    );
+}
+
+#[tokio::test]
+async fn a_check_without_anything_to_look_at_says_so() {
+    let lake = Lake::default();
+    lake.put("till.csv", "customer_id,order_id,ordered_at,amount\nann,1,2024-12-30T10:00:00Z,5\n").await;
+    lake.put("ledger.csv", "month,revenue\n2024-12,about 5\n").await;
+    lake.put("people.csv", "customer_id,segment\n").await;
+    let config = "currency = 'EUR'\noutput.url = 'out/'\n\
+                  lake = { sales = 'till.csv', control_totals = 'ledger.csv', customers = 'people.csv' }";
+    let told = checked(&lake, config).await;
+    for (check, want) in [
+        ("audit.sales Every row can", "ok"),
+        ("audit.sales No row with", "it has no row with an id that can be used"),
+        ("audit.customers Every row can", "it has no row"),
+        ("audit.control_totals No id has", "it has no row with an id that can be used"),
+        ("checks/every_month_of_sales There are sales", "ok"),
+        ("checks/one_currency All sales are", "no row of sales says its currency"),
+    ] {
+        assert_eq!(told[check], want, "{check}");
+    }
+    let ledger = &told["checks/ledger Net revenue of"];
+    assert!(ledger.starts_with("no month has both sales and a row of the ledger"), "{ledger}");
+    assert!(told["audit.control_totals Every row can"].starts_with("1 false"), "{told:?}");
+}
+
+#[tokio::test]
+async fn every_month_of_the_ledger_is_told_also_within_the_tolerance() {
+    let lake = Lake::default();
+    let csv = "customer_id,order_id,ordered_at,amount\n\
+               ann,1,2024-09-30T10:00:00Z,9\n\
+               ann,2,2024-10-30T10:00:00Z,1001\n\
+               ann,3,2024-11-30T10:00:00Z,7\n\
+               ann,4,2024-12-30T10:00:00Z,999\n";
+    lake.put("till.csv", csv).await;
+    lake.put("ledger.csv", "month,revenue\n2024-10,1000\n2024-12,1000\n2025-01,5\n").await;
+    let config = "currency = 'EUR'\noutput.url = 'out/'\nlake = { sales = 'till.csv', control_totals = 'ledger.csv' }";
+    let told = checked(&lake, config).await;
+    let ledger = &told["checks/ledger Net revenue of"];
+    assert!(ledger.starts_with("ok") && !ledger.contains("2024-09"), "{ledger}");
+    for month in [
+        "| 2024-10 | 1001.0000 | 1000.0000 | 1.0000     |",
+        "| 2024-11 | 7.0000    |           |            |",
+        "| 2024-12 | 999.0000  | 1000.0000 | -1.0000    |",
+        "| 2025-01 |           | 5.0000    |            |",
+    ] {
+        assert!(ledger.contains(month), "{month}\n{ledger}");
+    }
 }
 
 /// Lines of sales with whatever is wrong with them, and what must become of them by plain counting.

@@ -324,7 +324,7 @@ async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome
     outcome
 }
 
-/// Prints what every check finds; the exit code says whether anything was found but warnings.
+/// Prints what every check finds, or that there was nothing to look at; the exit code says whether anything was found but warnings.
 async fn check(lake: &Lake) -> Result<ExitCode> {
     /// Rows shown of what a check finds.
     const SHOWN: usize = 10;
@@ -348,21 +348,32 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
             show::say(&format!("found      {error}\n"))?;
         }
     }
-    for Check { name, claim, rows, is_warning } in engine.checks(&analyst).await? {
-        let batches = engine.found(&name, rows, SHOWN + 1).await?;
-        let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+    for Check { name, claim, rows, is_warning, about, nothing, more } in engine.checks(&analyst).await? {
+        let (first, count) = engine.found(&name, rows, SHOWN).await?;
+        let is_about_nothing = count == 0 && engine.found(&name, about.limit(0, Some(1))?, 1).await?.1 == 0;
         let state = match (count, is_warning) {
+            (0, _) if is_about_nothing => "none",
             (0, _) => "ok",
             (_, true) => "warning",
             (_, false) => "found",
         };
-        show::say(&format!("{state:<10} {name}: {claim}\n"))?;
+        let why = if is_about_nothing { format!(" Nothing to compare: {nothing}.") } else { String::new() };
+        show::say(&format!("{state:<10} {name}: {claim}{why}\n"))?;
+        sound &= count == 0 || is_warning;
         if count > 0 {
-            sound &= is_warning;
-            show::say(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&batches)?))?;
+            show::say(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&first)?))?;
         }
         if count > SHOWN {
-            show::say("           and more\n")?;
+            show::say(&format!("           the first {SHOWN} of {count}\n"))?;
+        }
+        if let Some(more) = more {
+            let (all, count) = engine.found(&name, more, usize::MAX).await?;
+            if count > 0 {
+                show::say(&format!(
+                    "           of every month:\n{}\n",
+                    arrow::util::pretty::pretty_format_batches(&all)?
+                ))?;
+            }
         }
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(2) })

@@ -206,6 +206,10 @@ pub const SOURCES: &[Source] = &[
     },
 ];
 
+/// The column `month` in SQL as people write it.
+pub(crate) const MONTH_AS_TEXT: &str =
+    "lpad(cast(month / 12 as text), 4, '0') || '-' || lpad(cast(month % 12 + 1 as text), 2, '0') as month";
+
 impl Source {
     /// Whether the source has no time: a run sees all of it.
     pub fn is_dimension(&self) -> bool {
@@ -222,18 +226,51 @@ impl Source {
         self.columns.iter().any(|column| column.presence != Required && self.identity.contains(&column.name))
     }
 
+    /// SQL for the ids that several rows have which may be used, within a month where there are months: how many rows, and how many
+    /// that differ. `differing` says which: `= 1` those of copies only, `> 1` the others.
+    pub(crate) fn repeated(&self, differing: &str) -> String {
+        let month = self.time.map(|_| "month");
+        let identity: Vec<&str> = self.identity.iter().copied().chain(month).collect();
+        let shown = identity.iter().map(|column| if *column == "month" { MONTH_AS_TEXT } else { *column });
+        let all: Vec<&str> = self.columns.iter().map(|column| column.name).chain(month).collect();
+        let consented = self.consented();
+        format!(
+            "with several as (\
+                 select {identity} from audit.{name} where rejected is null{consented} and {identified} \
+                 group by {identity} having count(*) > 1\
+             ), \
+             contents as (\
+                 select {identity}, count(*) as rows from audit.{name} inner join several using ({identity}) \
+                 where rejected is null{consented} group by {all}\
+             ) \
+             select {shown}, sum(rows) as rows, count(*) as differing from contents \
+             group by {identity} having count(*) {differing} order by {identity}",
+            name = self.name,
+            identified = self.identified(),
+            shown = shown.collect::<Vec<_>>().join(", "),
+            identity = identity.join(", "),
+            all = all.join(", "),
+        )
+    }
+
+    /// The condition in SQL under which a row that can be read is used, behind another.
+    fn consented(&self) -> &'static str {
+        let asks = self.columns.iter().any(|column| column.name == "consent");
+        if asks { " and consent is not false" } else { "" }
+    }
+
     /// SQL for the rows that count, do not say who they are, and are the same in every column: how many there are of each, and
     /// how many more of all than if each were there once.
     pub(crate) fn indistinct(&self) -> String {
         let all: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
         let tells = |column: &&Column| column.presence != Optional || column.name == "customer_id";
         let shown: Vec<&str> = self.columns.iter().filter(tells).map(|column| column.name).collect();
-        let consented = if all.contains(&"consent") { " and consent is not false" } else { "" };
         format!(
             "select {shown}, count(*) as rows, sum(count(*) - 1) over () as copies_in_all from audit.{name} \
              where rejected is null{consented} and not ({identified}) \
              group by {all} having count(*) > 1 order by {shown}",
             name = self.name,
+            consented = self.consented(),
             identified = self.identified(),
             shown = shown.join(", "),
             all = all.join(", "),

@@ -53,6 +53,7 @@ use arrow::array::RecordBatch;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionContext;
@@ -484,37 +485,63 @@ impl Engine {
                 "select rejected, count(*) as rows from {name} where rejected is not null group by rejected order by rejected"
             );
             checks.extend(self.without_zone(analyst, source).await?);
-            let mut claims = vec![("Every row can be read.", false, sql)];
-            let identity: Vec<&str> = source.identity.iter().copied().chain(source.time.map(|_| "month")).collect();
-            if let ([_, ..], there) = (source.identity, source.identity.join(" is not null and ")) {
-                let identity = identity.join(", ");
-                let sql = format!(
-                    "select {identity}, count(*) as rows from {name} where rejected is null and {there} is not null \
-                     group by {identity} having count(*) > 1 order by {identity}"
-                );
-                let claim = "No id is there twice: of several rows with one id, the first by all columns is used. Rows without an id all count.";
-                claims.push((claim, false, sql));
-            }
+            let identified = source.identified();
+            let (rows, usable) =
+                (format!("select 1 as one from {name}"), format!("select 1 as one from {name} where rejected is null"));
+            let with_id = format!("{usable} and {identified}");
+            let [no_row, none_usable, no_id] =
+                ["it has no row", "it has no row that can be used", "it has no row with an id that can be used"];
+            let within = if source.time.is_some() { " within a month" } else { "" };
+            let again = if source.time.is_some() { " The same id in another month counts again." } else { "" };
+            let copies = format!("No row with an id is there twice{within}: all but one of such rows are left out.");
+            let conflicts = format!(
+                "No id has rows that differ{within}: of several rows with one id{in_month} and other content, the first by all columns \
+                 is used.{again}",
+                in_month = if source.time.is_some() { " in a month" } else { "" },
+            );
+            let mut claims = vec![
+                ("Every row can be read.".to_owned(), false, sql, rows, no_row),
+                (copies, true, source.repeated("= 1"), with_id.clone(), no_id),
+                (conflicts, false, source.repeated("> 1"), with_id, no_id),
+            ];
             if source.may_lack_identity() {
                 let claim = "No two rows without an id are the same in every column: they may be two of a kind, or one delivered twice. All count.";
-                claims.push((claim, true, source.indistinct()));
+                claims.push((claim.to_owned(), true, source.indistinct(), usable, none_usable));
             }
-            for (claim, is_warning, sql) in claims {
+            for (claim, is_warning, sql, about, nothing) in claims {
                 let context = || format!("cannot read {}", source.name);
                 let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
-                checks.push(Check { name: name.clone(), claim: claim.to_owned(), rows, is_warning });
+                let about = session::read_only(&analyst.session, &about).await.context(context)?;
+                checks.push(Check { name: name.clone(), claim, rows, is_warning, about, nothing, more: None });
             }
         }
         for model in self.models.layer("checks") {
-            if model
-                .references()?
-                .iter()
-                .any(|table| contract::source(table.table()).is_some() && !configured(table.table()))
-            {
+            let tables = model.references()?;
+            let sources: BTreeSet<&str> = tables.iter().map(|table| table.table()).collect();
+            let sources: Vec<&str> = sources.into_iter().filter(|name| contract::source(name).is_some()).collect();
+            if !sources.iter().all(|name| configured(name)) {
                 continue;
             }
             let rows = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
-            checks.push(Check { name: model.name.clone(), claim: model.description(), rows, is_warning: false });
+            let (about, nothing, more) = match model.name.as_str() {
+                "checks/ledger" => {
+                    let about = format!("select 1 as one from ({LEDGER}) where difference is not null");
+                    (about, "no month has both sales and a row of the ledger that can be used", Some(LEDGER))
+                }
+                "checks/one_currency" => {
+                    let about = "select 1 as one from audit.sales where rejected is null and currency is not null";
+                    (about.to_owned(), "no row of sales says its currency", None)
+                }
+                _ => (every_one_has_rows(&sources), "a source that it reads has no row that can be used", None),
+            };
+            let plan = async |sql: &str| session::read_only(&analyst.session, sql).await.context(|| model.name.clone());
+            let about = plan(&about).await?;
+            let more = match more {
+                Some(sql) => Some(plan(sql).await?),
+                None => None,
+            };
+            let (name, claim) = (model.name.clone(), model.description());
+            checks.push(Check { name, claim, rows, is_warning: false, about, nothing, more });
         }
         Ok(checks)
     }
@@ -533,21 +560,78 @@ impl Engine {
                 "Every {} names its zone. Where one does not, set method.naive_timezone (UTC is taken, and months are of {zone}).",
                 column.name
             );
-            checks.push(Check { name: format!("audit.{}", source.name), claim, rows, is_warning: true });
+            let name = format!("audit.{}", source.name);
+            let about = session::read_only(&analyst.session, &format!("select 1 as one from {name}")).await;
+            let about = about.context(|| format!("cannot read {}", source.name))?;
+            checks.push(Check { name, claim, rows, is_warning: true, about, nothing: "it has no row", more: None });
         }
         Ok(checks)
     }
 
-    /// The first rows of a check's query.
+    /// The first rows of a check's query, and how many there are in all.
     ///
     /// # Errors
     /// [`Error::Input`] naming a damaged file; [`Error::Query`] for a check that does not run.
-    pub async fn found(&self, name: &str, query: DataFrame, limit: usize) -> Result<Vec<RecordBatch>> {
-        let context = format!("cannot check {name}");
-        let first = query.limit(0, Some(limit)).context(|| context.clone())?;
-        let rows = session::apart(first.collect()).await.flatten().context(|| context);
-        self.naming(rows, |_, _| true).await
+    pub async fn found(&self, name: &str, query: DataFrame, limit: usize) -> Result<(Vec<RecordBatch>, usize)> {
+        let reading = async move {
+            let (mut first, mut rows) = (Vec::new(), 0);
+            let mut batches = query.execute_stream().await?;
+            while let Some(batch) = batches.try_next().await? {
+                let shown = limit.saturating_sub(rows).min(batch.num_rows());
+                if shown > 0 {
+                    first.push(batch.slice(0, shown));
+                }
+                rows += batch.num_rows();
+            }
+            Ok::<_, DataFusionError>((first, rows))
+        };
+        let found = session::apart(reading).await.flatten().context(|| format!("cannot check {name}"));
+        self.naming(found, |_, _| true).await
     }
+}
+
+/// The sums of every month of finance's ledger, and of the months of sales between its first and its last.
+const LEDGER: &str = "
+    with analysed as (
+        select month, sum(amount) as revenue
+        from staging.sales
+        group by month
+    ),
+    ledger as (
+        select month, sum(revenue) as revenue
+        from staging.control_totals
+        group by month
+    ),
+    ends as (
+        select min(month) as first, max(month) as last
+        from ledger
+    ),
+    months as (
+        select
+            coalesce(ledger.month, analysed.month) as month,
+            analysed.revenue as analysed,
+            ledger.revenue as ledger,
+            analysed.revenue - ledger.revenue as difference,
+        from analysed
+        full outer join ledger on ledger.month = analysed.month
+    )
+    select
+        lpad(cast(months.month / 12 as text), 4, '0') || '-' || lpad(cast(months.month % 12 + 1 as text), 2, '0') as month,
+        months.analysed,
+        months.ledger,
+        months.difference,
+    from months
+    cross join ends
+    where months.month between ends.first and ends.last
+    order by month";
+
+/// SQL for a row, if each of these sources has one that can be used.
+fn every_one_has_rows(sources: &[&str]) -> String {
+    let one =
+        |source: &&str| format!("(select 1 as one from audit.{source} where rejected is null limit 1) as {source}");
+    let all: Vec<String> = sources.iter().map(one).collect();
+    let from = if all.is_empty() { String::new() } else { format!(" from {}", all.join(" cross join ")) };
+    format!("select 1 as one{from}")
 }
 
 /// The folders and files directly below a place that hold tables: a name for SQL, and the URL.
@@ -754,8 +838,14 @@ pub struct Check {
     pub claim: String,
     /// A query for the rows that break it.
     pub rows: DataFrame,
-    /// Whether these may be as they should: only somebody who knows the source can tell.
+    /// Whether these may be as they should, or do no harm: only somebody who knows the source can tell.
     pub is_warning: bool,
+    /// A query without a row where nothing can break it.
+    pub about: DataFrame,
+    /// Why that is so, in words.
+    pub nothing: &'static str,
+    /// A query for what is told beside, whether it holds or not.
+    pub more: Option<DataFrame>,
 }
 
 /// A read-only SQL session over everything.
