@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::{CommandFactory, Parser};
-use engine::{Check, Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, plural};
+use engine::{Check, Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, figure, plural};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{Arguments, Command, Lake};
@@ -116,7 +116,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
             show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
             if pointer.closed {
                 let summary = engine::summary(&config, &stores, Some(period)).await.map_err(anyhow::Error::from);
-                match summary.and_then(|(_, summary)| show::untied(&summary)) {
+                match summary.and_then(|(_, summary)| Ok(signed(&summary)? + &show::untied(&summary)?)) {
                     Ok(told) => show::say(&told)?,
                     // Closed it is all the same.
                     Err(error) => eprintln!("whether {period} ties out with the ledger is not known: {error:#}"),
@@ -185,6 +185,25 @@ async fn perform(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is signed: the month's revenue, with finance's and the difference where the ledger has the month.
+fn signed(json: &str) -> Result<String> {
+    let summary: serde_json::Value = serde_json::from_str(json).context("the summary is not JSON")?;
+    let of_month = |metric: &str| {
+        let is_it =
+            |row: &&serde_json::Value| row["metric"] == metric && row["window"] == "MONTH" && row["segment"] == "(all)";
+        summary["estimates"].as_array()?.iter().find(is_it)?["value"].as_f64()
+    };
+    let told = |amount: f64| figure(amount, "money", summary["currency"].as_str().unwrap_or_default());
+    let Some(revenue) = of_month("revenue") else { return Ok(String::new()) };
+    Ok(match of_month("revenue_reconciliation") {
+        Some(off) => {
+            let (ledger, off) = (told(revenue - off), told(off));
+            format!("revenue {}, finance's ledger {ledger}, difference {off}\n", told(revenue))
+        }
+        None => format!("revenue {}; the ledger does not have the month\n", told(revenue)),
+    })
 }
 
 /// The manual page of the program, or of a command, for `man`.
@@ -377,4 +396,21 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
         }
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signed;
+
+    #[test]
+    fn a_sign_off_hears_the_revenue_and_the_ledger_also_within_the_tolerance() {
+        let told = |rows: &str| {
+            let revenue = r#"{"metric": "revenue", "window": "MONTH", "segment": "(all)", "value": 1234.5}"#;
+            signed(&format!(r#"{{"currency": "EUR", "estimates": [{revenue}{rows}]}}"#)).unwrap()
+        };
+        let tied = r#", {"metric": "revenue_reconciliation", "window": "MONTH", "segment": "(all)", "value": -0.5}"#;
+        assert_eq!(told(tied), "revenue 1,234.50 EUR, finance's ledger 1,235.00 EUR, difference -0.50 EUR\n");
+        assert_eq!(told(""), "revenue 1,234.50 EUR; the ledger does not have the month\n");
+        assert_eq!(signed(r#"{"estimates": []}"#).unwrap(), "");
+    }
 }
