@@ -136,7 +136,7 @@ async fn command(lake: &Lake, world: &World, which: u8) -> engine::Result<()> {
             engine::collect_garbage(&config, &lake.stores, Duration::hours(1), tomorrow, false).await?;
         }
         _ => {
-            let closed = engine::close(&config, &lake.stores, period, true).await?;
+            let closed = engine::close(&config, &lake.stores, period, true, instant(TIME)).await?;
             assert!(closed.closed, "it says that the period is closed");
         }
     }
@@ -215,7 +215,7 @@ async fn schedule(seed: u64, world: &Arc<World>) {
             assert!(before.is_none() || after.is_some(), "a command took the publication away");
             if after.is_some_and(|(pointer, _)| pointer.closed) {
                 let config = Config::load(&whole.url.join("cxroi.toml").unwrap(), &whole.stores).await.unwrap();
-                engine::close(&config, &whole.stores, PERIOD.parse().unwrap(), false)
+                engine::close(&config, &whole.stores, PERIOD.parse().unwrap(), false, instant(TIME))
                     .await
                     .expect("without faults it works");
             }

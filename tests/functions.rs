@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use engine::{Config, Error, Function};
-use tests::{CONFIG, Lake, setting};
+use serde_json::Value;
+use tests::{CONFIG, Lake, instant, setting};
 
 const ESTIMATES: &str = "out/summaries/estimates/period=2024-12/estimates.parquet";
 
@@ -239,7 +240,13 @@ async fn a_closed_period_keeps_its_numbers_until_it_is_opened_again() {
     fire(&lake, "2025-01-03T06:00:00Z").await.unwrap();
     let config = Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
     let period = "2024-12".parse().unwrap();
-    assert!(engine::close(&config, &lake.stores, period, true).await.unwrap().closed);
+    let signed = instant("2025-01-03T09:30:00Z");
+    for at in ["2025-01-03T09:30:00Z", "2025-01-04T09:30:00Z"] {
+        let pointer = engine::close(&config, &lake.stores, period, true, instant(at)).await.unwrap();
+        assert_eq!((pointer.closed, pointer.closed_at), (true, Some(signed)), "the first sign-off counts");
+    }
+    let pointer: Value = serde_json::from_slice(&lake.get("out/published/2024-12.json").await.unwrap()).unwrap();
+    assert_eq!(pointer["closed_at"], "2025-01-03T09:30:00Z");
     let before = lake.get(ESTIMATES).await;
     lake.sales("sales/late.parquet", &[(Some("ann"), "late", "2024-12-12T10:00:00Z", 5_000)]).await;
     let function = function(&lake).await;
@@ -249,8 +256,9 @@ async fn a_closed_period_keeps_its_numbers_until_it_is_opened_again() {
     let error = lake.run().await.unwrap_err();
     assert!(matches!(error, Error::Closed { seq: 1, .. }), "{error}");
     assert_eq!(lake.get(ESTIMATES).await, before);
-    assert!(!engine::close(&config, &lake.stores, period, false).await.unwrap().closed);
+    let open = engine::close(&config, &lake.stores, period, false, signed).await.unwrap();
+    assert_eq!((open.closed, open.closed_at), (false, None));
     assert_eq!(lake.run().await.unwrap().pointer.seq, 2);
-    let unpublished = engine::close(&config, &lake.stores, "2024-11".parse().unwrap(), true).await.unwrap_err();
+    let unpublished = engine::close(&config, &lake.stores, "2024-11".parse().unwrap(), true, signed).await.unwrap_err();
     assert!(unpublished.to_string().contains("2024-11 is not published"), "{unpublished}");
 }

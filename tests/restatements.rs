@@ -282,7 +282,7 @@ async fn closed_and_old_periods_keep_their_numbers_and_are_marked_while_their_in
     }
     assert_eq!(fire("2025-05-10T06:00:00Z").await, ["2025-01", "2025-02", "2025-03", "2025-04"]);
     let config = Config::load(&lake.url.join("cxroi.toml").unwrap(), &lake.stores).await.unwrap();
-    engine::close(&config, &lake.stores, "2025-04".parse().unwrap(), true).await.unwrap();
+    engine::close(&config, &lake.stores, "2025-04".parse().unwrap(), true, instant(NOW)).await.unwrap();
     assert_eq!(fire("2025-05-11T06:00:00Z").await, Vec::<String>::new());
     for period in ["2024-12", "2025-01", "2025-04"] {
         assert_eq!(stale(&lake, period).await, Value::Null, "{period}");

@@ -111,8 +111,10 @@ async fn perform(command: Command) -> Result<ExitCode> {
         Command::Close { lake, period, reopen } => {
             let stores = Stores::default();
             let config = configuration(&lake, None, &stores).await?;
-            let pointer = engine::close(&config, &stores, period, !reopen).await?;
+            let pointer = engine::close(&config, &stores, period, !reopen, Utc::now()).await?;
+            let since = pointer.closed_at.map(|at| format!(" since {}", at.format("%Y-%m-%d %H:%M UTC")));
             let state = if pointer.closed { "closed" } else { "open again" };
+            let state = format!("{state}{}", since.unwrap_or_default());
             show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
             if pointer.closed {
                 let summary = engine::summary(&config, &stores, Some(period)).await.map_err(anyhow::Error::from);

@@ -749,9 +749,18 @@ pub async fn newest(config: &Config, stores: &Stores) -> Result<(String, Pointer
 ///
 /// # Errors
 /// [`Error::Input`] if it is not published; [`Error::Conflict`] if somebody publishes it at the same time.
-pub async fn close(config: &Config, stores: &Stores, period: Month, closed: bool) -> Result<Pointer> {
+pub async fn close(
+    config: &Config,
+    stores: &Stores,
+    period: Month,
+    closed: bool,
+    now: DateTime<Utc>,
+) -> Result<Pointer> {
     let output = stores.locate(&config.output)?.encrypted(config.kms_key.clone());
     publish::mark(&output, &period.to_string(), |pointer| {
+        if pointer.closed != closed {
+            pointer.closed_at = closed.then_some(now);
+        }
         pointer.closed = closed;
         // What is open is restated, or is what it would be.
         pointer.stale.retain(|_| closed);

@@ -35,6 +35,9 @@ pub struct Pointer {
     /// Whether finance signed it off: nothing takes its place any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// When that was; older ones do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<DateTime<Utc>>,
     /// The inputs that moved since, where the numbers stay as they are all the same: the period is closed, or too old.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stale: BTreeSet<String>,
@@ -313,7 +316,7 @@ impl Run<'_> {
         let mut seq = before.map_or(0, |before| before.published.pointer.seq) + 1;
         let pointer = loop {
             let (run_id, attempt) = (self.run_id.clone(), attempt.clone());
-            let pointer = Pointer { seq, run_id, attempt, closed: false, stale: BTreeSet::new() };
+            let pointer = Pointer { seq, run_id, attempt, closed: false, closed_at: None, stale: BTreeSet::new() };
             let place = output.join(&pointer.publication(&period));
             let (publication, files) =
                 self.publication(before, &earlier, &pointer, rows, &estimates, rejected.num_rows())?;
