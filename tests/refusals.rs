@@ -208,6 +208,26 @@ async fn a_broken_overlay_is_named_with_the_place() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_not_there_is_named_with_the_nearest() {
+    let lake = Lake::seven_months().await;
+    let engine = lake.open(CONFIG).await.unwrap();
+    let (analyst, _) = engine.analyst(instant(NOW)).await.unwrap();
+    for (table, want) in [
+        ("raw.sale", "table 'raw.sale' not found; did you mean `raw.sales`?"),
+        ("customers", "table 'customers' not found; did you mean `audit.customers`?"),
+        ("raw.nothing_like_it", "table 'raw.nothing_like_it' not found"),
+        ("roi.estimates", "table 'roi.estimates' not found; nothing is published yet: `cxroi run` publishes a month"),
+    ] {
+        let error = analyst.query(&format!("select * from {table}")).await.unwrap_err().strip_backtrace();
+        assert_eq!(error, format!("Error during planning: {want}"));
+    }
+    lake.run().await.unwrap();
+    let (analyst, _) = lake.open(CONFIG).await.unwrap().analyst(instant(NOW)).await.unwrap();
+    let error = analyst.query("select * from roi.estimate").await.unwrap_err().strip_backtrace();
+    assert!(error.ends_with("table 'roi.estimate' not found; did you mean `roi.estimates`?"), "{error}");
+}
+
+#[tokio::test]
 async fn ad_hoc_sql_cannot_write() {
     let lake = Lake::seven_months().await;
     lake.run().await.unwrap();

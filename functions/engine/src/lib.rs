@@ -867,13 +867,42 @@ impl Analyst {
     /// Plans a query that may name the parameters of the models (`$as_of`, `$currency`, ...).
     ///
     /// # Errors
-    /// DataFusion's own, with the place in the text; anything that would write is refused.
+    /// DataFusion's own, with the place in the text, and of a table that is not there the nearest that is; anything that would
+    /// write is refused.
     pub async fn query(&self, sql: &str) -> datafusion::error::Result<DataFrame> {
-        let planned = session::read_only(&self.session, sql).await?;
+        let planned = session::read_only(&self.session, sql).await.map_err(|error| self.of_table(error))?;
         let names = planned.logical_plan().get_parameter_names()?;
         if names.is_empty() {
             return Ok(planned);
         }
         planned.with_param_values(self.parameters.clone())
+    }
+
+    /// An error about a table that is not there in words of this session; another one as it is.
+    fn of_table(&self, error: DataFusionError) -> DataFusionError {
+        let text = error.strip_backtrace();
+        let missing = text.split_once("table 'datafusion.").and_then(|(_, rest)| rest.split_once("' not found"));
+        let Some((missing, _)) = missing else { return error };
+        let catalog = self.session.catalog("datafusion").expect("the default catalog");
+        let mut tables = Vec::new();
+        for schema in catalog.schema_names() {
+            let names = catalog.schema(&schema).map(|schema| schema.table_names()).unwrap_or_default();
+            tables.extend(names.into_iter().map(|name| format!("{schema}.{name}")));
+        }
+        tables.sort();
+        let is_published = tables.iter().any(|table| table.starts_with("roi."));
+        // Without a schema it is looked for in one that has no tables.
+        let (schema, name) = missing.split_once('.').unwrap_or_default();
+        let alike = tables
+            .iter()
+            .find(|table| schema == "public" && table.split_once('.').is_some_and(|(_, known)| known == name));
+        let hint = match alike {
+            _ if schema == "roi" && !is_published => {
+                "; nothing is published yet: `cxroi run` publishes a month".to_owned()
+            }
+            Some(table) => format!("; did you mean `{table}`?"),
+            None => error::suggestion(missing, tables.iter().map(String::as_str)),
+        };
+        DataFusionError::Plan(format!("table '{}' not found{hint}", missing.trim_start_matches("public.")))
     }
 }
