@@ -107,13 +107,14 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     let currency = root.required::<String>("currency", "the code that your sales rows carry, as \"EUR\"");
 
     let mut lake = root.section("lake");
+    let names_sales = lake.table.contains_key("sales");
     let mut sources = BTreeMap::new();
     for source in contract::SOURCES {
         if let Some(url) = lake.url(source.name, base) {
             sources.insert(source.name.to_owned(), url);
         }
     }
-    if !sources.contains_key("sales") {
+    if !names_sales {
         lake.problem("sales", "is missing: name the folder of the order lines, as sales = \"lake/sales/\"");
     }
     lake.finish();
@@ -130,8 +131,9 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     }
 
     let mut output = root.section("output");
+    let names_output = output.table.contains_key("url");
     let output_url = output.url("url", base);
-    if output_url.is_none() {
+    if !names_output {
         output.problem("url", "is missing: name the folder to write to, as url = \"out/\"");
     }
     let kms_key = output.get::<String>("kms_key");
@@ -373,6 +375,14 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part}\nnot in\n{problems}");
         }
+    }
+
+    #[test]
+    fn a_place_that_is_no_text_is_not_called_missing_too() {
+        let problems = parse("currency = 'EUR'\nlake.sales = ['s.csv']\noutput.url = ['o/']").unwrap_err();
+        let [sales, output] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(sales.contains("`lake.sales` invalid type: sequence"), "{sales}");
+        assert!(output.contains("`output.url` invalid type: sequence"), "{output}");
     }
 
     #[test]
