@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::{CommandFactory, Parser};
+use datafusion::error::DataFusionError;
 use engine::{Check, Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, figure, plural};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_configuration(&said(&error), std::env::args()));
             exit_code(&error)
         }
     }
@@ -60,6 +61,30 @@ fn reader_left(error: &anyhow::Error) -> bool {
     // Arrow's writers keep the cause as text only.
     error.chain().any(|cause| cause.downcast_ref().is_some_and(broken_pipe))
         || error.to_string().contains("Broken pipe")
+}
+
+/// An error in words. Of a query they are those of its cause: whatever passed it on says them again.
+fn said(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<DataFusionError>() {
+        Some(error) => error.find_root().strip_backtrace(),
+        None => format!("{error:#}"),
+    }
+}
+
+/// A message whose commands can be typed as they are: with the configuration that was named on this command line.
+fn with_configuration(message: &str, typed: impl IntoIterator<Item = String>) -> String {
+    let mut words = typed.into_iter().skip_while(|word| word != "--config" && !word.starts_with("--config="));
+    let named = words.next().and_then(|word| match word.split_once('=') {
+        Some((_, config)) => Some(config.to_owned()),
+        None => words.next(),
+    });
+    let Some(config) = named else { return message.to_owned() };
+    ["check", "close", "plan", "run", "show", "sql", "verify"].iter().fold(message.to_owned(), |message, command| {
+        let [bare, with] = [format!("`cxroi {command}"), format!("`cxroi {command} --config {config}")];
+        [' ', '`']
+            .iter()
+            .fold(message, |message, end| message.replace(&format!("{bare}{end}"), &format!("{with}{end}")))
+    })
 }
 
 /// 1 failed, 2 bad input or configuration, 3 data not ready.
@@ -402,7 +427,33 @@ async fn check(lake: &Lake) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use super::signed;
+    use datafusion::error::DataFusionError;
+
+    use super::{said, signed, with_configuration};
+
+    #[test]
+    fn an_error_of_a_query_is_said_once() {
+        let cause = DataFusionError::Plan("LIMIT must be >= 0".to_owned());
+        let error = cause.context("Optimizer rule 'eliminate_limit' failed");
+        assert_eq!(said(&error.into()), "Error during planning: LIMIT must be >= 0");
+        assert_eq!(said(&anyhow::anyhow!("no").context("cannot")), "cannot: no");
+    }
+
+    #[test]
+    fn commands_of_a_message_name_the_configuration_that_was_typed() {
+        let told = |typed: &str| {
+            let message = "`cxroi sql -c \"select 1\"` shows them, `cxroi run` publishes, `cxroi runs` lists";
+            with_configuration(message, typed.split(' ').map(str::to_owned))
+        };
+        let named = "`cxroi sql --config a/b.toml -c \"select 1\"` shows them, `cxroi run --config a/b.toml` publishes, \
+                     `cxroi runs` lists";
+        assert_eq!(told("cxroi run --config a/b.toml --period 2024-12"), named);
+        assert_eq!(told("cxroi run --config=a/b.toml"), named);
+        assert_eq!(
+            told("cxroi run"),
+            "`cxroi sql -c \"select 1\"` shows them, `cxroi run` publishes, `cxroi runs` lists"
+        );
+    }
 
     #[test]
     fn a_sign_off_hears_the_revenue_and_the_ledger_also_within_the_tolerance() {
