@@ -104,6 +104,19 @@ async fn an_unreadable_file_is_named() {
 }
 
 #[tokio::test]
+async fn an_empty_file_and_one_that_is_not_utf_8_are_said_to_be_so() {
+    let config = "currency = 'EUR'\nlake.sales = 'till.csv'\noutput.url = 'out/'";
+    let header = "customer_id,order_id,ordered_at,amount\n";
+    let lake = Lake::default();
+    lake.put("till.csv", "").await;
+    says(&refused(&lake, config).await, &["till.csv cannot be read as CSV", "it is empty"]);
+    lake.put("till.csv", [header.as_bytes(), b"caf\xe9,1,2024-12-30T10:00:00Z,5\n"].concat()).await;
+    says(&refused(&lake, config).await, &["till.csv cannot be read: ", "; save it as UTF-8"]);
+    lake.put("till.csv", [b"caf\xe9,", header.as_bytes()].concat()).await;
+    says(&refused(&lake, config).await, &["till.csv cannot be read as CSV: ", "; save it as UTF-8"]);
+}
+
+#[tokio::test]
 async fn mixed_currencies_are_refused_with_their_counts() {
     let lake = Lake::seven_months().await;
     let line = [(Some("ann"), "usd-1", "2024-11-03T10:00:00Z", 100)];

@@ -159,6 +159,14 @@ impl<T> Context<T> for Result<T, arrow::error::ArrowError> {
     }
 }
 
+/// What to do about a file that cannot be read, by what its reader says: Parquet in another encoding is damaged.
+pub(crate) fn remedy(file: &str, said: &str) -> &'static str {
+    match said.to_lowercase().contains("utf-8") && !file.ends_with(".parquet") {
+        true => "; save it as UTF-8",
+        false => "; write it again, or move it out of the folder",
+    }
+}
+
 /// "did you mean" for a name that is not known.
 pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     known

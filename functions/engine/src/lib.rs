@@ -379,9 +379,7 @@ impl Engine {
         for (raw, object) in objects {
             if let Some(damage) = raw.damage(&session, object).await {
                 let file = raw.location.name_of(&object.meta.location);
-                return Err(Error::Input(format!(
-                    "{file} cannot be read: {damage}; write it again, or move it out of the folder"
-                )));
+                return Err(Error::Input(format!("{file} cannot be read: {damage}{}", error::remedy(&file, &damage))));
             }
         }
         Err(Error::Damaged { context, cause })

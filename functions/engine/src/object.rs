@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::contract;
-use crate::error::{Context, Error, Result, of_store};
+use crate::error::{Context, Error, Result, of_store, remedy};
 use crate::store::Location;
 
 /// What an object is written in, by the end of its key.
@@ -125,9 +125,8 @@ impl InputObject {
                 Format::Csv { .. } => "CSV",
                 Format::Json { .. } => "JSON",
             };
-            Error::Input(format!(
-                "{name} cannot be read as {kind}: {problem}; write it again, or move it out of the folder"
-            ))
+            let problem = problem.strip_backtrace();
+            Error::Input(format!("{name} cannot be read as {kind}: {problem}{}", remedy(&name, &problem)))
         })
     }
 
@@ -152,10 +151,10 @@ impl InputObject {
 
     async fn open_csv(location: &Location, meta: ObjectMeta, delimiter: u8) -> Result<Self, DataFusionError> {
         const HEAD: u64 = 64 * 1024;
-        let head = match meta.size {
-            0 => Bytes::new(),
-            size => location.store().get_range(&meta.location, 0..size.min(HEAD)).await?,
-        };
+        if meta.size == 0 {
+            return Err(DataFusionError::Execution("it is empty".to_owned()));
+        }
+        let head = location.store().get_range(&meta.location, 0..meta.size.min(HEAD)).await?;
         let line = head.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
         // Where a comma is the decimal separator, columns are told apart by semicolons.
         let delimiter = if line.contains(&b';') && !line.contains(&delimiter) { b';' } else { delimiter };
