@@ -157,7 +157,7 @@ async fn more_than_one_bad_row_in_a_hundred_stops_the_run_with_the_reasons() {
     lake.put_columns("sales/nan.parquet", columns.clone()).await;
     says(
         &refused(&lake, CONFIG).await,
-        &["column `amount` is Decimal128(18, 2) in", "and Float64 in memory://lake/sales/nan.parquet"],
+        &["column `amount` is decimal(18, 2) in", "and double in memory://lake/sales/nan.parquet"],
     );
 
     for key in lake.keys("sales").await {

@@ -368,7 +368,7 @@ pub(crate) fn audited(
         let value = match value(checked(raw.clone(), &found, column.name), &found, column, config) {
             Ok(value) => value,
             Err(problem) => {
-                problems.push(format!("column `{}` is {found}: {problem}", column.name));
+                problems.push(format!("column `{}` is {}: {problem}", column.name, in_sql(&found)));
                 continue;
             }
         };
@@ -493,6 +493,25 @@ fn always_readable(found: &DataType, kind: Kind) -> bool {
         (Seconds, DataType::Decimal128(precision, scale)) => *scale <= 6 && *precision as i8 - scale <= 14,
         (Money | Seconds, _) => small_integer,
         (Flag | Instant | Day | Kind::Month, found) => *found == kind.data_type(),
+    }
+}
+
+/// A type in the words of SQL; one that it has no word for as Arrow calls it.
+pub(crate) fn in_sql(found: &DataType) -> String {
+    match found {
+        found if is_text(found) => "text".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 => "tinyint".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "integer".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp without time zone".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
+        other => other.to_string(),
     }
 }
 

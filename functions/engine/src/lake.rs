@@ -301,8 +301,9 @@ fn united(name: &str, location: &Location, objects: &[InputObject]) -> Result<Sc
                     let as_text =
                         Some(DataType::Utf8View).filter(|_| !in_contract && !known.is_nested() && !found.is_nested());
                     *known = wider(known, found).or(as_text).ok_or_else(|| {
+                        let [one, other] = [&*known, found].map(contract::in_sql);
                         Error::Input(format!(
-                            "{name}: column `{column}` is {known} in {} and {found} in {}; write one of them again with the type of the other",
+                            "{name}: column `{column}` is {one} in {} and {other} in {}; write one of them again with the type of the other",
                             location.name_of(&first.meta.location),
                             location.name_of(&object.meta.location),
                         ))
