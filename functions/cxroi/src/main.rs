@@ -7,6 +7,7 @@ mod prompt;
 mod show;
 mod whatif;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_configuration(&said(&error), std::env::args()));
+            eprintln!("error: {}", with_configuration(&said(&error), std::env::args_os()));
             exit_code(&error)
         }
     }
@@ -72,8 +73,9 @@ fn said(error: &anyhow::Error) -> String {
 }
 
 /// A message whose commands can be typed as they are: with the configuration that was named on this command line.
-fn with_configuration(message: &str, typed: impl IntoIterator<Item = String>) -> String {
-    let mut words = typed.into_iter().skip_while(|word| word != "--config" && !word.starts_with("--config="));
+fn with_configuration(message: &str, typed: impl IntoIterator<Item = OsString>) -> String {
+    let words = typed.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| word != "--config" && !word.starts_with("--config="));
     let named = words.next().and_then(|word| match word.split_once('=') {
         Some((_, config)) => Some(config.to_owned()),
         None => words.next(),
@@ -443,7 +445,7 @@ mod tests {
     fn commands_of_a_message_name_the_configuration_that_was_typed() {
         let told = |typed: &str| {
             let message = "`cxroi sql -c \"select 1\"` shows them, `cxroi run` publishes, `cxroi runs` lists";
-            with_configuration(message, typed.split(' ').map(str::to_owned))
+            with_configuration(message, typed.split(' ').map(Into::into))
         };
         let named = "`cxroi sql --config a/b.toml -c \"select 1\"` shows them, `cxroi run --config a/b.toml` publishes, \
                      `cxroi runs` lists";
