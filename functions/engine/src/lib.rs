@@ -490,13 +490,18 @@ impl Engine {
             let [no_row, none_usable, no_id] =
                 ["it has no row", "it has no row that can be used", "it has no row with an id that can be used"];
             let within = if source.time.is_some() { " within a month" } else { "" };
-            let again = if source.time.is_some() { " The same id in another month counts again." } else { "" };
             let copies = format!("No row with an id is there twice{within}: all but one of such rows are left out.");
-            let conflicts = format!(
-                "No id has rows that differ{within}: of several rows with one id{in_month} and other content, the first by all columns \
-                 is used.{again}",
-                in_month = if source.time.is_some() { " in a month" } else { "" },
-            );
+            let then = match (source.time, source.name) {
+                (Some(_), _) => {
+                    "of several rows with one id in a month and other content, the first by all columns is used. The same id in \
+                     another month counts again"
+                }
+                (None, "customers") => {
+                    "of several rows with one id and other content, the first by all columns is used"
+                }
+                (None, _) => "a run refuses them",
+            };
+            let conflicts = format!("No id has rows that differ{within}: {then}.");
             let mut claims = vec![
                 ("Every row can be read.".to_owned(), false, sql, rows, no_row),
                 (copies, true, source.repeated("= 1"), with_id.clone(), no_id),
