@@ -112,7 +112,7 @@ async fn an_empty_file_and_one_that_is_not_utf_8_are_said_to_be_so() {
     says(&refused(&lake, config).await, &["till.csv cannot be read as CSV", "it is empty"]);
     lake.put("till.csv", [header.as_bytes(), b"caf\xe9,1,2024-12-30T10:00:00Z,5\n"].concat()).await;
     says(&refused(&lake, config).await, &["till.csv cannot be read: ", "; save it as UTF-8"]);
-    lake.put("till.csv", [b"caf\xe9,", header.as_bytes()].concat()).await;
+    lake.put("till.csv", [&b"caf\xe9,"[..], header.as_bytes()].concat()).await;
     says(&refused(&lake, config).await, &["till.csv cannot be read as CSV: ", "; save it as UTF-8"]);
 }
 
