@@ -296,6 +296,20 @@ const OLIST: [(&str, &str); 6] = [
 ];
 
 #[tokio::test]
+async fn a_union_has_the_types_of_all_its_parts() {
+    let lake = Lake::default();
+    lake.put("till.csv", "buyer,receipt,at,paid,kind\nann,1,2024-11-05,1.50,toys\nbob,2,2024-12-31,2.50,books\n").await;
+    let staging = "select buyer as customer_id, receipt as order_id, at as ordered_at, null as amount, null as category \
+                   from raw.sales where receipt is null \
+                   union all select buyer, receipt, at, paid, kind from raw.sales";
+    lake.put("sql/staging/sales.sql", staging).await;
+    let config = "currency = 'EUR'\nlake.sales = 'till.csv'\nsql.overlay = 'sql/'\noutput.url = 'out/'";
+    let rows = estimates(&lake, &format!("{config}\nprivacy.min_customers = 0")).await.unwrap();
+    assert_eq!(find(&rows, "revenue")["amount"], "2.5000");
+    assert_eq!(find(&rows, "rejected_rows")["value"], 0.0);
+}
+
+#[tokio::test]
 async fn an_export_of_six_files_becomes_a_lake_with_staging_files_alone() {
     let lake = Lake::default();
     for (name, text) in OLIST {

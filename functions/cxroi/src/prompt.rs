@@ -251,7 +251,7 @@ async fn read(analyst: &Analyst, editor: &mut rustyline::Editor<Words, rustyline
         let asked = if described.is_some() { line.trim_end() } else { query.trim_end() };
         editor.add_history_entry(asked)?;
         if let Err(error) = answer(analyst, described.as_deref().unwrap_or(&query)).await {
-            say(&format!("{error:#}\n"))?;
+            say(&format!("{}\n", crate::said(&error)))?;
         }
         query.clear();
     }

@@ -48,10 +48,11 @@ pub(crate) fn nothing_due(period: &str, pointer: &Pointer) -> String {
 
 /// What finance and a schedule wrote on a publication.
 fn marks(pointer: &Pointer) -> String {
-    let closed = if pointer.closed { "; closed" } else { "" };
+    let since = pointer.closed_at.map_or_else(String::new, |at| format!(" {}", at.format("%Y-%m-%d")));
+    let closed = if pointer.closed { format!("; closed{since}") } else { String::new() };
     let moved: Vec<&str> = pointer.stale.iter().map(String::as_str).collect();
     match moved.as_slice() {
-        [] => closed.to_owned(),
+        [] => closed,
         moved => format!("{closed}; STALE: {} moved since, and the numbers stay as they are", moved.join(", ")),
     }
 }

@@ -269,7 +269,11 @@ impl View<'_> {
     /// What the staging file of a source selects.
     pub(crate) async fn staged(&self, session: &SessionContext, source: &Source) -> Result<DataFrame> {
         let model = self.models.get(&format!("staging/{}", source.name))?;
-        plan_model(session, model, &parameters(self.config, None)).await
+        let (state, plan) = plan_model(session, model, &parameters(self.config, None)).await?.into_parts();
+        // Before it is analysed, a union's columns have the types of its first part: of `null` none.
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+        let plan = plan.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
+        Ok(DataFrame::new(state, plan))
     }
 
     /// The rows that may be used.
