@@ -16,6 +16,9 @@ use crate::wording::{Report, figure, plural};
 /// Programmes whose months are drawn; the others are in the tables and in the workbook.
 const DRAWN_PROGRAMMES: usize = 6;
 
+/// Programmes that the first part has a sentence on each; of more it has a table.
+const SPOKEN_PROGRAMMES: usize = 3;
+
 /// Segments of a table; the others are in the workbook.
 const SEGMENTS: usize = 30;
 
@@ -147,6 +150,9 @@ impl<'a> Page<'a> {
             blocks.push(Block::Note(
                 "No programme for customer experience is named, so nothing is said of what one returned.".to_owned(),
             ));
+        } else if programmes.len() > SPOKEN_PROGRAMMES {
+            let caption = "What each programme returned: only grade A shows a cause. The sentence on each is below, in Programmes";
+            blocks.push(Block::Table(self.summary_of(caption, &self.named_programmes())));
         } else {
             blocks.push(Block::Sentences(programmes));
         }
@@ -595,23 +601,31 @@ impl<'a> Page<'a> {
         Section { id: "drivers", title: "Drivers", blocks }
     }
 
+    /// The rows of programmes that have a metric.
+    fn of_programmes(&self, metric: &'static str, method: &'static str) -> impl Iterator<Item = &'a Row> {
+        self.rows().filter(move |row| row.section == "initiative" && (row.metric, row.method) == (metric, method))
+    }
+
+    /// The programmes, and what each cost.
+    fn named_programmes(&self) -> Vec<(&'a str, f64)> {
+        let values = self.of_programmes("initiative_value", "stratified");
+        let named = values.map(|row| {
+            let mut costs = self.of_programmes("initiative_cost", "census");
+            let cost = costs.find(|cost| cost.initiative == row.initiative).and_then(|cost| cost.estimate);
+            (row.initiative.as_deref().unwrap_or_default(), cost.map_or(0.0, |cost| cost.value))
+        });
+        named.collect()
+    }
+
     fn programmes(&self) -> Section {
-        let of = |metric: &'static str, method: &'static str| {
-            self.rows().filter(move |row| row.section == "initiative" && (row.metric, row.method) == (metric, method))
-        };
-        let mut names: Vec<(&str, f64)> = Vec::new();
-        for row in of("initiative_value", "stratified") {
-            let name = row.initiative.as_deref().unwrap_or_default();
-            let cost = of("initiative_cost", "census").find(|cost| cost.initiative == row.initiative);
-            names.push((name, cost.and_then(|cost| cost.estimate).map_or(0.0, |cost| cost.value)));
-        }
+        let mut names = self.named_programmes();
         if names.is_empty() {
             let note =
                 "No programme for customer experience is named: list them as `initiatives`, with what they cost."
                     .to_owned();
             return Section { id: "programmes", title: "Programmes", blocks: vec![Block::Note(note)] };
         }
-        let returns: Vec<&Row> = of("roi", "stratified").collect();
+        let returns: Vec<&Row> = self.of_programmes("roi", "stratified").collect();
         let points: Vec<Point> = returns
             .iter()
             .filter_map(|row| {
@@ -628,8 +642,12 @@ impl<'a> Page<'a> {
             without: self.nothing(&returns),
             basis: self.basis(&returns),
             caution: "Only programmes of grade A show a cause. An interval that holds 0 does not show that a programme pays.",
-            table: Some(self.summary_of(&names)),
+            table: Some(self.summary_of("In figures", &names)),
         })];
+        let sentences = self.report.programmes();
+        if sentences.len() > SPOKEN_PROGRAMMES {
+            blocks.push(Block::Sentences(sentences));
+        }
         names.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         let not_drawn = names.len().saturating_sub(DRAWN_PROGRAMMES);
         for (name, _) in names.into_iter().take(DRAWN_PROGRAMMES) {
@@ -643,7 +661,7 @@ impl<'a> Page<'a> {
     }
 
     /// A line a programme.
-    fn summary_of(&self, names: &[(&str, f64)]) -> Table {
+    fn summary_of(&self, caption: &str, names: &[(&str, f64)]) -> Table {
         let cells = names.iter().map(|(name, _)| {
             let row = |metric: &str, method: &str| {
                 self.rows().find(|row| {
@@ -665,7 +683,7 @@ impl<'a> Page<'a> {
         });
         let head =
             ["Programme", "Grade", "Treated", "Cost", "Value", "Net", "ROI", "95 % interval of ROI", "Payback month"];
-        Table::new("In figures", &head, 2..9, cells.collect())
+        Table::new(caption, &head, 2..9, cells.collect())
     }
 
     /// The months of a programme: its effect, and what it has earned and cost so far.
