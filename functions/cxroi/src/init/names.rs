@@ -126,8 +126,8 @@ const NO_ID: &str = "name email mail phone city state country zip plz address ty
 
 const NO_LABEL: &str = "id";
 
-pub(super) const NO_REVENUE: &str = "freight shipping tax vat mwst ust steuer versand versandkosten discount rabatt fee tip cost kosten margin \
-    currency quantity qty type id no method installments rate pct percent weight";
+pub(super) const NO_REVENUE: &str = "freight shipping tax vat mwst ust steuer versand versandkosten discount rabatt fee tip cost kosten coste \
+    costo custo cout margin currency quantity qty type id no method installments rate pct percent weight";
 
 /// Words of a name that only say how something is measured or written.
 const UNITS: &str = "cent cents minor pence centavos rappen eur usd gbp euro euros min mins minutes minuten minutos sec secs \
