@@ -14,8 +14,8 @@ use super::values::{FLAGS, Written, is_signed};
 use super::{Choice, Column, Place, Seen, Sources, Sure, Table, choice, quoted, relative};
 
 /// Numbers as 1.234,50 and as 1,234.50; thousands may have no mark.
-const DECIMAL_COMMA: &str = r"^\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)?(,[0-9]*)?\s*$";
-const DECIMAL_POINT: &str = r"^\s*[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)?(\.[0-9]*)?\s*$";
+const DECIMAL_COMMA: &str = r"^\s*[+-]?([1-9][0-9]{0,2}(\.[0-9]{3})+|[0-9]+)?(,[0-9]*)?\s*$";
+const DECIMAL_POINT: &str = r"^\s*[+-]?([1-9][0-9]{0,2}(,[0-9]{3})+|[0-9]+)?(\.[0-9]*)?\s*$";
 
 /// A minus behind the number, in brackets around it, or as typesetters have it. What else may be one is not dropped with the
 /// currency: it is rejected, and never counted with another sign.
