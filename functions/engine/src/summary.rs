@@ -101,7 +101,7 @@ impl Earlier {
             for row in 0..estimates.num_rows() {
                 let at = |column: &arrow::array::Float64Array| column.is_valid(row).then(|| column.value(row));
                 if let Some(value) = at(value)
-                    && section.value(row) == "kpi"
+                    && (section.value(row) == "kpi" || metric.value(row) == "detractor_share")
                     && segment.value(row) == ALL
                 {
                     let name = [

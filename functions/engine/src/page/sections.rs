@@ -151,14 +151,34 @@ impl<'a> Page<'a> {
                 "No programme for customer experience is named, so nothing is said of what one returned.".to_owned(),
             ));
         } else if programmes.len() > SPOKEN_PROGRAMMES {
-            let caption = "What each programme returned: only grade A shows a cause. The sentence on each is below, in Programmes";
-            blocks.push(Block::Table(self.summary_of(caption, &self.named_programmes())));
+            blocks.push(Block::Table(self.returns()));
         } else {
             blocks.push(Block::Sentences(programmes));
         }
         blocks.push(self.changes());
         blocks.push(self.why());
         Section { id: "worth", title: "What it was worth", blocks }
+    }
+
+    /// What each programme returned, in as few columns as a page is wide.
+    fn returns(&self) -> Table {
+        let cells = self.named_programmes().into_iter().map(|(name, _)| {
+            let value = |metric, method| {
+                self.of_programme(name, metric, method).map_or_else(String::new, |row| self.value_of(row))
+            };
+            let roi = self.of_programme(name, "roi", "stratified");
+            vec![
+                name.to_owned(),
+                roi.map_or_else(String::new, |row| row.grade.to_owned()),
+                value("initiative_value", "stratified"),
+                value("initiative_cost", "census"),
+                value("roi", "stratified"),
+                roi.map_or_else(String::new, |row| self.interval_of(row)),
+            ]
+        });
+        let caption = "What went with each programme: only grade A shows a cause. A sentence on each is in Programmes";
+        let head = ["Programme", "Grade", "Net value", "Cost", "ROI", "95 % interval of ROI"];
+        Table::new(caption, &head, 2..6, cells.collect())
     }
 
     /// What each main indicator is, and what it was in the period that was published before.
@@ -211,10 +231,11 @@ impl<'a> Page<'a> {
     /// How shares of answers made the score another than in the period that was published before.
     fn answers_moved(&self) -> Option<String> {
         let before = self.summary.earlier.last()?;
-        let [score, detractors] =
-            ["nps", "detractor_share"].map(|metric| Some(self.indicator((metric, "T3M", "cluster"))?));
         let share = |score: Number, detractors: Number| [score.value / 100.0 + detractors.value, detractors.value];
-        let (score, detractors) = (score?, detractors?);
+        let (score, detractors) = (
+            self.indicator(("nps", "T3M", "cluster"))?,
+            self.all("value").find(|row| row.metric == "detractor_share")?,
+        );
         let now = share(Number::of(score)?, Number::of(detractors)?);
         let then = share(before.number(score)?, before.number(detractors)?);
         let moved =
@@ -606,6 +627,10 @@ impl<'a> Page<'a> {
         self.rows().filter(move |row| row.section == "initiative" && (row.metric, row.method) == (metric, method))
     }
 
+    fn of_programme(&self, name: &str, metric: &'static str, method: &'static str) -> Option<&'a Row> {
+        self.of_programmes(metric, method).find(|row| row.initiative.as_deref() == Some(name))
+    }
+
     /// The programmes, and what each cost.
     fn named_programmes(&self) -> Vec<(&'a str, f64)> {
         let values = self.of_programmes("initiative_value", "stratified");
@@ -642,7 +667,7 @@ impl<'a> Page<'a> {
             without: self.nothing(&returns),
             basis: self.basis(&returns),
             caution: "Only programmes of grade A show a cause. An interval that holds 0 does not show that a programme pays.",
-            table: Some(self.summary_of("In figures", &names)),
+            table: Some(self.summary_of(&names)),
         })];
         let sentences = self.report.programmes();
         if sentences.len() > SPOKEN_PROGRAMMES {
@@ -661,13 +686,9 @@ impl<'a> Page<'a> {
     }
 
     /// A line a programme.
-    fn summary_of(&self, caption: &str, names: &[(&str, f64)]) -> Table {
+    fn summary_of(&self, names: &[(&str, f64)]) -> Table {
         let cells = names.iter().map(|(name, _)| {
-            let row = |metric: &str, method: &str| {
-                self.rows().find(|row| {
-                    (row.metric, row.method) == (metric, method) && row.initiative.as_deref() == Some(*name)
-                })
-            };
+            let row = |metric, method| self.of_programme(name, metric, method);
             let value = |metric, method| row(metric, method).map_or_else(String::new, |row| self.value_of(row));
             vec![
                 (*name).to_owned(),
@@ -683,7 +704,7 @@ impl<'a> Page<'a> {
         });
         let head =
             ["Programme", "Grade", "Treated", "Cost", "Value", "Net", "ROI", "95 % interval of ROI", "Payback month"];
-        Table::new(caption, &head, 2..9, cells.collect())
+        Table::new("In figures", &head, 2..9, cells.collect())
     }
 
     /// The months of a programme: its effect, and what it has earned and cost so far.
