@@ -342,7 +342,7 @@ impl Seen {
             config.push_str("\n[sql]\noverlay = \"sql/\"\n");
         }
         config
-            .push_str("\n# [method]\n# naive_timezone = \"Europe/Rome\"  # where times name no zone and are not UTC\n");
+            .push_str("\n[method]\n# naive_timezone = \"Europe/Rome\"  # where times name no zone and are not UTC\n");
         config
     }
 
