@@ -862,7 +862,8 @@ class Comparison:
             close = lambda a, b: a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=size)
             same = len(one) == len(other) and all(map(close, one, other))
         elif isinstance(other, float):
-            same = math.isclose(float(one), other, rel_tol=1e-9)
+            # A mean of changes may be nothing but what doubles lose of thirds.
+            same = math.isclose(float(one), other, rel_tol=1e-9, abs_tol=1e-14 if centred else 0.0)
         else:
             same = one == other
         if not same:
