@@ -341,8 +341,7 @@ impl Seen {
         if staging {
             config.push_str("\n[sql]\noverlay = \"sql/\"\n");
         }
-        config
-            .push_str("\n[method]\n# naive_timezone = \"Europe/Rome\"  # where times name no zone and are not UTC\n");
+        config.push_str("\n[method]\n# naive_timezone = \"Europe/Rome\"  # where times name no zone and are not UTC\n");
         config
     }
 
