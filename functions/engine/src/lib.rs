@@ -56,6 +56,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{Expr, col};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
@@ -525,23 +526,25 @@ impl Engine {
             if !sources.iter().all(|name| configured(name)) {
                 continue;
             }
-            let rows = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
-            let (about, nothing, more) = match model.name.as_str() {
-                "checks/ledger" => {
-                    let about = format!("select 1 as one from ({LEDGER}) where difference is not null");
-                    (about, "no month has both sales and a row of the ledger that can be used", Some(LEDGER))
-                }
-                "checks/one_currency" => {
-                    let about = "select 1 as one from audit.sales where rejected is null and currency is not null";
-                    (about.to_owned(), "no row of sales says its currency", None)
-                }
-                _ => (every_one_has_rows(&sources), "a source that it reads has no row that can be used", None),
-            };
-            let plan = async |sql: &str| session::read_only(&analyst.session, sql).await.context(|| model.name.clone());
-            let about = plan(&about).await?;
-            let more = match more {
-                Some(sql) => Some(plan(sql).await?),
-                None => None,
+            let told = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
+            let context = || model.name.clone();
+            // A check may tell more than what breaks its claim, to be seen beside it.
+            let (rows, about, nothing, more) = if told.schema().has_column_with_unqualified_name(BREAKS) {
+                let of = |condition: Expr| told.clone().filter(condition)?.drop_columns(&[BREAKS]);
+                let rows = of(col(BREAKS)).context(context)?;
+                let compared = of(col(BREAKS).is_not_null()).context(context)?;
+                let more = told.clone().drop_columns(&[BREAKS]).context(context)?;
+                (rows, compared, "no row has both sides", Some(more))
+            } else {
+                let (about, nothing) = match model.name.as_str() {
+                    "checks/one_currency" => {
+                        let about = "select 1 as one from audit.sales where rejected is null and currency is not null";
+                        (about.to_owned(), "no row of sales says its currency")
+                    }
+                    _ => (every_one_has_rows(&sources), "a source that it reads has no row that can be used"),
+                };
+                let about = session::read_only(&analyst.session, &about).await.context(context)?;
+                (told, about, nothing, None)
             };
             let (name, claim) = (model.name.clone(), model.description());
             checks.push(Check { name, claim, rows, is_warning: false, about, nothing, more });
@@ -593,40 +596,8 @@ impl Engine {
     }
 }
 
-/// The sums of every month of finance's ledger, and of the months of sales between its first and its last.
-const LEDGER: &str = "
-    with analysed as (
-        select month, sum(amount) as revenue
-        from staging.sales
-        group by month
-    ),
-    ledger as (
-        select month, sum(revenue) as revenue
-        from staging.control_totals
-        group by month
-    ),
-    ends as (
-        select min(month) as first, max(month) as last
-        from ledger
-    ),
-    months as (
-        select
-            coalesce(ledger.month, analysed.month) as month,
-            analysed.revenue as analysed,
-            ledger.revenue as ledger,
-            analysed.revenue - ledger.revenue as difference,
-        from analysed
-        full outer join ledger on ledger.month = analysed.month
-    )
-    select
-        lpad(cast(months.month / 12 as text), 4, '0') || '-' || lpad(cast(months.month % 12 + 1 as text), 2, '0') as month,
-        months.analysed,
-        months.ledger,
-        months.difference,
-    from months
-    cross join ends
-    where months.month between ends.first and ends.last
-    order by month";
+/// The column of a check that says which of its rows break the claim; a check without it tells these alone.
+const BREAKS: &str = "breaks";
 
 /// SQL for a row, if each of these sources has one that can be used.
 fn every_one_has_rows(sources: &[&str]) -> String {
