@@ -305,10 +305,15 @@ async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: 
     }
     let engine = Engine::open(config.clone(), &stores).await?;
     let due = engine.due(now).await?;
+    // First, as months that are published say it of an earlier one that they compare with.
+    watch(async |progress| engine.make_facts_of_kept(&due, progress).await).await?;
+    let keep: Vec<Month> = due.keep.iter().map(|plan| plan.period).collect();
+    engine.mark_stale(&keep, now).await?;
     let mut published = false;
     for plan in &due.publish {
         // Whether its facts are what they were is seen once they are made.
-        if plan.to_read().next().is_some() && !engine.is_due(plan.period, now).await? {
+        let is_due = async |progress: &_| engine.is_due(plan.period, now, progress).await;
+        if plan.to_read().next().is_some() && !watch(is_due).await? {
             continue;
         }
         published = true;
@@ -322,9 +327,7 @@ async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: 
         let (period, pointer) = engine::newest(&config, &stores).await?;
         show::say(&format!("{}\n", show::nothing_due(&period, &pointer)))?;
     }
-    engine.make_facts_of_kept(&due).await?;
-    let keep: Vec<Month> = due.keep.iter().map(|plan| plan.period).collect();
-    Ok(engine.mark_stale(&keep, now).await?)
+    Ok(())
 }
 
 /// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
@@ -337,16 +340,17 @@ async fn run_one(config: &Config, stores: &Stores, period: Option<Month>, refres
     };
     for _ in 1..TRIES {
         let engine = open().await?;
-        match watch(&engine, period).await {
+        match watch(async |progress| engine.run(period, Utc::now(), progress).await).await {
             Err(Error::Conflict(period)) => eprintln!("another writer published {period} meanwhile: planning again"),
             result => return Ok(result?),
         }
     }
-    Ok(watch(&open().await?, period).await?)
+    let engine = open().await?;
+    Ok(watch(async |progress| engine.run(period, Utc::now(), progress).await).await?)
 }
 
-/// Runs with a progress bar on a terminal and plain lines elsewhere.
-async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome> {
+/// Works with a progress bar on a terminal and plain lines elsewhere.
+async fn watch<T>(work: impl AsyncFnOnce(&(dyn Fn(Progress) + Sync)) -> engine::Result<T>) -> engine::Result<T> {
     let bar = Mutex::new(ProgressBar::hidden());
     let terminal = std::io::stderr().is_terminal();
     let watch = |progress: Progress| {
@@ -367,7 +371,7 @@ async fn watch(engine: &Engine, period: Option<Month>) -> engine::Result<Outcome
             Progress::Measuring => bar.finish_and_clear(),
         }
     };
-    let outcome = engine.run(period, Utc::now(), &watch).await;
+    let outcome = work(&watch).await;
     bar.lock().expect("no holder of this lock panics").finish_and_clear();
     outcome
 }

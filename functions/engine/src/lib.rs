@@ -250,7 +250,6 @@ impl Engine {
     ) -> Result<Outcome> {
         let plan = self.plan(period, now).await?;
         let months_read: Vec<Month> = plan.to_read().map(|month| month.month).collect();
-        progress(Progress::Planned { period: plan.period, read: months_read.len(), months: plan.months.len() });
         let prepared = self.prepare(&plan, now, progress).await?;
         // Whoever logs with a span for the run finds its lines by it.
         tracing::Span::current().record("run_id", prepared.run_id.as_str());
@@ -413,7 +412,9 @@ impl Engine {
 
     /// The facts of every planned month: those that are there, and those that are made now, some months at a time.
     async fn facts(&self, plan: &Plan, progress: &(dyn Fn(Progress) + Sync)) -> Result<Vec<Record>> {
-        let at_once = self.cores.min(plan.to_read().count()).min(self.memory() / ROLLUP_MEMORY).max(1);
+        let read = plan.to_read().count();
+        progress(Progress::Planned { period: plan.period, read, months: plan.months.len() });
+        let at_once = self.cores.min(read).min(self.memory() / ROLLUP_MEMORY).max(1);
         let partitions = (self.cores / at_once).max(1);
         futures::stream::iter(plan.months.clone())
             .map(|month| async move {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::publish::{self, Pointer};
 use crate::restatement::{Basis, VERSION_MOVED};
 use crate::rollup::{Record, content};
-use crate::{Engine, Month, Plan};
+use crate::{Engine, Month, Plan, Progress};
 
 /// What is due, as an object below `plans/` of the output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,11 +80,16 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::plan`] and [`Engine::make_facts`].
-    pub async fn is_due(&self, period: Month, now: DateTime<Utc>) -> Result<bool> {
+    pub async fn is_due(
+        &self,
+        period: Month,
+        now: DateTime<Utc>,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<bool> {
         let Some(found) = publish::published(&self.output, &period.to_string()).await? else { return Ok(true) };
         let mut plan = self.plan(Some(period), now).await?;
         if plan.to_read().next().is_some() {
-            self.facts(&plan, &|_| {}).await?;
+            self.facts(&plan, progress).await?;
             plan = self.plan(Some(period), now).await?;
         }
         self.would_change(&plan, &found.pointer).await
@@ -94,10 +99,11 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::make_facts`].
-    pub async fn make_facts_of_kept(&self, due: &Due) -> Result<()> {
+    pub async fn make_facts_of_kept(&self, due: &Due, progress: &(dyn Fn(Progress) + Sync)) -> Result<()> {
         // Of each period, the months of those before it are part.
-        if let Some(newest) = due.keep.iter().max_by_key(|plan| plan.period) {
-            self.facts(newest, &|_| {}).await?;
+        let newest = due.keep.iter().max_by_key(|plan| plan.period);
+        if let Some(newest) = newest.filter(|plan| plan.to_read().next().is_some()) {
+            self.facts(newest, progress).await?;
         }
         Ok(())
     }

@@ -60,26 +60,28 @@ pub struct Publication {
     pub statuses: BTreeMap<&'static str, usize>,
 }
 
-/// Publishes each period of the work, oldest first, and marks those that keep their numbers though inputs moved.
+/// Marks the periods that keep their numbers though inputs moved, and publishes each period of the work, oldest first.
 ///
 /// # Errors
 /// Those of [`engine::Engine::run`], of the first period that fails; those before it stay published.
 pub async fn handle(request: Request, function: &Function) -> Result<Response> {
-    let work = function.open().await?.work(&request.plan).await?;
+    let engine = function.open().await?;
+    let work = engine.work(&request.plan).await?;
+    // First, as those that are published say it of an earlier month that they compare with.
+    engine.mark_stale(&work.keep, work.now).await?;
     let mut periods = Vec::new();
     for period in &work.periods {
         // The run says which it is as soon as it knows.
         let span = tracing::info_span!("period", plan = request.plan, %period, run_id = Empty);
         periods.extend(publish(*period, &work, function).instrument(span).await?);
     }
-    function.open().await?.mark_stale(&work.keep, work.now).await?;
     Ok(Response { periods })
 }
 
 /// Publishes a period, unless it has nothing new to say or was closed meanwhile.
 async fn publish(period: Month, work: &Work, function: &Function) -> Result<Option<Publication>> {
     let mut tries = 1;
-    if !function.open().await?.is_due(period, work.now).await? {
+    if !function.open().await?.is_due(period, work.now, &|_| {}).await? {
         tracing::info!("files of the period were written again, and hold what they held");
         return Ok(None);
     }
