@@ -13,9 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::{content_hash, parquet_writer};
 use crate::error::{Context, Error, Result};
 use crate::publish::{self, attempt_id, pretty};
-use crate::rollup::{Counts, FactTable, Record, TOTALS, content, parquet_writer, total};
+use crate::rollup::{Counts, FactTable, Record, TOTALS, total};
 use crate::rows::Money;
 use crate::snapshot::Snapshot;
 use crate::store::Location;
@@ -209,7 +210,7 @@ pub(crate) async fn forget(
                 old.push(key);
                 continue;
             }
-            let hash = content(&without.bytes);
+            let hash = content_hash(&without.bytes);
             let (bytes, rows) = (without.bytes.len() as u64, without.rows);
             let mut new = key.clone();
             if folder == "runs" {

@@ -10,6 +10,7 @@ mod asked;
 pub mod config;
 pub mod contract;
 mod doctor;
+mod encoding;
 pub mod error;
 mod estimates;
 mod exact_sum;
@@ -77,6 +78,7 @@ pub use crate::rows::Money;
 pub use crate::store::{Location, Stores};
 pub use crate::wording::{figure, plural};
 
+use crate::encoding::{content_hash, parquet};
 use crate::error::Context as _;
 use crate::housekeeping::Rewritten;
 use crate::lake::{Lake, ObjectTable};
@@ -338,7 +340,7 @@ impl Engine {
         }
         rejected.extend(rejected::outside(self, plan, &outside, now).await?);
         let rejected = rejected::united(&rejected)?;
-        let listed = rollup::content(&rollup::parquet(&rejected)?);
+        let listed = content_hash(&parquet(&rejected)?);
         let run_id = publish::run_id(plan, &basis, &ledgers, &listed);
         Ok(Prepared { basis, ledgers, rejected, run_id })
     }

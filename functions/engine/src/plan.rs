@@ -8,11 +8,12 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::Engine;
 use crate::contract;
+use crate::encoding::{content_hash, shortened};
 use crate::error::{Context, Error, Result};
 use crate::feed::{self, Feed};
 use crate::month::Month;
 use crate::object::{InputObject, Span};
-use crate::rollup::{Record, content};
+use crate::rollup::Record;
 use crate::rows::Rows;
 use crate::session;
 use crate::wording::plural;
@@ -212,12 +213,12 @@ impl MonthPlan {
                 let source = &engine.lake.sources[raw];
                 versions.push_str(&format!("{raw} {}\n", source.version(&source.objects[*position])));
             }
-            let versions = content(versions.as_bytes());
+            let versions = content_hash(versions.as_bytes());
             hasher.update(format!("{name} {versions}\n").as_bytes());
             inputs.insert(name.to_owned(), versions);
             objects.extend(read);
         }
-        let fingerprint = hasher.finalize().to_hex()[..32].to_owned();
+        let fingerprint = shortened(hasher.finalize());
         let record = Record::load(engine, month, &fingerprint).await?;
         Ok(Self { month, fingerprint, inputs, until, record, objects, only })
     }
@@ -254,7 +255,7 @@ fn settings(engine: &Engine) -> String {
         config.method.scores,
     );
     for model in models.layer("staging").chain(models.layer("facts")) {
-        text.push_str(&format!("{} {}\n", model.name, content(model.sql.as_bytes())));
+        text.push_str(&format!("{} {}\n", model.name, content_hash(model.sql.as_bytes())));
     }
     text
 }

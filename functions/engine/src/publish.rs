@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::encoding::{content_hash, parquet, read_parquet, shortened};
 use crate::error::{Context, Error, Result};
 use crate::estimates::{self, Row};
 use crate::plan::Plan;
 use crate::report::Ledger;
 use crate::restatement::{self, Basis};
-use crate::rollup::{FactTable, content, parquet, read};
+use crate::rollup::FactTable;
 use crate::store::{Location, heads};
 use crate::summary::{Earlier, Rejected, Restated, SCHEMA, Summary};
 use crate::{Engine, VERSION, page, wording, workbook};
@@ -111,7 +112,7 @@ impl Replaced {
 /// The rows of a table that was published.
 pub(crate) async fn table(location: &Location) -> Result<RecordBatch> {
     let damaged = |error| Error::Input(format!("{location} is damaged ({error}); restore it from a backup"));
-    read(original(location).await?).map_err(damaged)
+    read_parquet(original(location).await?).map_err(damaged)
 }
 
 /// A publication's own files, by name.
@@ -253,7 +254,7 @@ pub(crate) fn run_id(plan: &Plan, basis: &Basis, ledgers: &BTreeMap<String, Ledg
         hasher.update(format!("\n{name} {counts:?} {:?}", ledger.strays()).as_bytes());
     }
     hasher.update(format!("\n{rejected}").as_bytes());
-    hasher.finalize().to_hex()[..32].to_owned()
+    shortened(hasher.finalize())
 }
 
 impl Run<'_> {
@@ -286,12 +287,12 @@ impl Run<'_> {
             ("money", parquet(&estimates::money_table(rows, &self.run_id, &period)?)?),
             ("rejected", parquet(rejected)?),
         ] {
-            files.insert(format!("{name}.parquet"), content(&bytes));
+            files.insert(format!("{name}.parquet"), content_hash(&bytes));
             folder.join(&format!("{name}.parquet")).put(bytes).await?;
         }
         for (file, expected) in &files {
             let location = folder.join(file);
-            let found = location.get().await?.map(|(bytes, _)| content(&bytes));
+            let found = location.get().await?.map(|(bytes, _)| content_hash(&bytes));
             if found.as_ref() != Some(expected) {
                 return Err(Error::Audit(format!("{location} does not read back as it was written")));
             }
@@ -388,7 +389,7 @@ impl Run<'_> {
             first: before.map_or_else(|| pointer.clone(), |before| before.first.clone()),
             late_rows,
             moved,
-            files: files.iter().map(|(name, bytes)| ((*name).to_owned(), content(bytes))).collect(),
+            files: files.iter().map(|(name, bytes)| ((*name).to_owned(), content_hash(bytes))).collect(),
         };
         Ok((publication, files))
     }
@@ -404,9 +405,9 @@ impl Run<'_> {
                 })
             })
         });
-        let models = models
-            .published()
-            .map(|model| json!({"name": model.name, "origin": model.origin, "hash": content(model.sql.as_bytes())}));
+        let models = models.published().map(
+            |model| json!({"name": model.name, "origin": model.origin, "hash": content_hash(model.sql.as_bytes())}),
+        );
         let mut statuses = BTreeMap::new();
         for row in rows {
             *statuses.entry(row.status.as_str().to_owned()).or_default() += 1;
@@ -548,7 +549,7 @@ pub(crate) async fn pointers(output: &Location) -> Result<BTreeMap<String, Optio
 /// A name for one writing of a run: the instant, and what tells two processes apart.
 pub(crate) fn attempt_id(now: DateTime<Utc>) -> String {
     let unique = format!("{now:?} {:?} {}", std::time::Instant::now(), std::process::id());
-    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &content(unique.as_bytes())[..8])
+    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &content_hash(unique.as_bytes())[..8])
 }
 
 pub(crate) fn pretty(value: &impl Serialize) -> Vec<u8> {

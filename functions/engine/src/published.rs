@@ -9,6 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::VERSION;
+use crate::encoding::content_hash;
 use crate::error::{Error, Result};
 use crate::housekeeping::Rewritten;
 use crate::publish::{
@@ -16,7 +17,7 @@ use crate::publish::{
     published, table, unreadable,
 };
 use crate::restatement;
-use crate::rollup::{FactTable, content};
+use crate::rollup::FactTable;
 use crate::store::Location;
 use crate::summary::SCHEMA;
 
@@ -99,7 +100,7 @@ pub(crate) async fn pull(output: &Location, period: &str) -> Result<(Pointer, Ve
     for (name, key, hash) in files(output, period, &pointer).await? {
         let place = output.join(&key);
         let bytes = original(&place).await?;
-        if content(&bytes) != hash {
+        if content_hash(&bytes) != hash {
             return Err(Error::Input(format!(
                 "{place} is not what was written; `cxroi verify` looks at everything, and a version that the bucket kept \
                  is the way back"
@@ -148,7 +149,9 @@ pub(crate) async fn verify(output: &Location, period: &str) -> Result<(usize, Ve
         let place = output.join(&key);
         match place.get().await? {
             None => problems.push(format!("{place} is gone")),
-            Some((bytes, _)) if content(&bytes) != hash => problems.push(format!("{place} is not what was written")),
+            Some((bytes, _)) if content_hash(&bytes) != hash => {
+                problems.push(format!("{place} is not what was written"))
+            }
             Some(_) => {}
         }
     }

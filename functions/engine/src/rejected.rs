@@ -13,12 +13,13 @@ use chrono::{DateTime, Duration, Utc};
 use datafusion::common::ScalarValue;
 
 use crate::contract::{SOURCES, Source, instant};
+use crate::encoding::{content_hash, parquet, read_parquet};
 use crate::error::{Context, Error, Result};
 use crate::feed::Outside;
 use crate::month::Month;
 use crate::object::InputObject;
 use crate::plan::{MonthPlan, Plan};
-use crate::rollup::{Counts, FactTable, parquet};
+use crate::rollup::{Counts, FactTable};
 use crate::rows::Rows;
 use crate::session::View;
 use crate::{Engine, session};
@@ -261,7 +262,7 @@ pub(crate) async fn put(engine: &Engine, found: &[RecordBatch], folder: String) 
         return Ok(None);
     }
     let bytes = parquet(&united(found)?)?;
-    let content = crate::rollup::content(&bytes);
+    let content = content_hash(&bytes);
     let key = format!("{folder}/{content}.parquet");
     let table = FactTable { bytes: bytes.len() as u64, rows: rows as u64, content, key };
     engine.output.join(&table.key).put(bytes).await?;
@@ -277,10 +278,10 @@ pub(crate) async fn get(engine: &Engine, table: &FactTable) -> Result<RecordBatc
         ))
     };
     let (bytes, _) = location.get().await?.ok_or_else(damaged)?;
-    if crate::rollup::content(&bytes) != table.content {
+    if content_hash(&bytes) != table.content {
         return Err(damaged());
     }
-    crate::rollup::read(bytes).context(|| format!("cannot read {location}"))
+    read_parquet(bytes).context(|| format!("cannot read {location}"))
 }
 
 /// All listings as one.

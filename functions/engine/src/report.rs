@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::contract;
+use crate::encoding::content_hash;
 use crate::error::{Context, Error, Result};
 use crate::estimates::{ALL, Row, Status};
 use crate::feed::Outside;
@@ -23,7 +24,7 @@ use crate::lake::{ObjectTable, readable};
 use crate::models::Model;
 use crate::plan::Plan;
 use crate::restatement::Basis;
-use crate::rollup::{Counts, FactTable, Facts, Record, content};
+use crate::rollup::{Counts, FactTable, Facts, Record};
 use crate::rows::{Money, Rows};
 use crate::session::{Parameters, Reported};
 use crate::snapshot::Snapshot;
@@ -321,7 +322,7 @@ pub(crate) async fn naming<T>(engine: &Engine, basis: &Basis, done: Result<T>) -
         done => return done,
     };
     for table in basis.tables() {
-        let found = engine.output.join(&table.key).get().await?.map(|(bytes, _)| content(&bytes));
+        let found = engine.output.join(&table.key).get().await?.map(|(bytes, _)| content_hash(&bytes));
         if found.as_ref() != Some(&table.content) {
             return Err(missing(engine, table));
         }

@@ -13,13 +13,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::encoding::content_hash;
 use crate::error::{Context, Result};
 use crate::estimates::{ALL, Row, UNKNOWN};
 use crate::models::Models;
 use crate::plan::{FACTS_FORMAT, LOOKED_AHEAD, Plan};
 use crate::publish::Pointer;
 use crate::report::Ledger;
-use crate::rollup::{FactTable, Record, content};
+use crate::rollup::{FactTable, Record};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::{Engine, VERSION};
 
@@ -65,12 +66,12 @@ impl Basis {
         let mut version = format!("{VERSION} {FACTS_FORMAT} {}\n", chrono_tz::IANA_TZDB_VERSION);
         // Also those that an overlay replaces: what it replaces them with is a setting.
         for model in Models::embedded().published() {
-            version.push_str(&format!("{} {}\n", model.name, content(model.sql.as_bytes())));
+            version.push_str(&format!("{} {}\n", model.name, content_hash(model.sql.as_bytes())));
         }
         let snapshots = snapshots.into_iter().map(|(name, snapshot)| (name.to_owned(), snapshot));
         Self {
-            version_hash: content(version.as_bytes()),
-            settings_hash: content(settings(engine).to_string().as_bytes()),
+            version_hash: content_hash(version.as_bytes()),
+            settings_hash: content_hash(settings(engine).to_string().as_bytes()),
             incomplete: plan.incomplete.is_some(),
             known_until: plan.known_until,
             facts,
@@ -201,7 +202,7 @@ pub(crate) fn settings(engine: &Engine) -> Value {
         .models
         .published()
         .filter(|model| !model.is_embedded())
-        .map(|model| (model.name.as_str(), content(model.sql.as_bytes())))
+        .map(|model| (model.name.as_str(), content_hash(model.sql.as_bytes())))
         .collect();
     json!({
         "timezone": config.timezone.name(), "naive_timezone": method.naive_timezone.name(),

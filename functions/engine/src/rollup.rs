@@ -7,23 +7,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{BatchCoalescer, SortOptions, concat_batches};
+use arrow::compute::{BatchCoalescer, SortOptions};
 use arrow::datatypes::{Decimal128Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
 
 use crate::Engine;
 use crate::contract::{SOURCES, Source};
+use crate::encoding::{content_hash, parquet_writer};
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
 use crate::month::Month;
@@ -337,37 +334,6 @@ async fn subtract_copies(session: &SessionContext, source: &Source, counts: &mut
     Ok(())
 }
 
-/// How we write Parquet: with nothing in it that a rebuild of the same rows would change.
-pub(crate) fn parquet_writer(schema: &SchemaRef) -> parquet::errors::Result<ArrowWriter<Vec<u8>>> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        // Pages are read whole: what each of them holds is nobody's question.
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_created_by("cxroi".to_owned());
-    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties.build()))
-}
-
-/// A table as the bytes of a file.
-pub(crate) fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
-    let context = || "cannot encode a table".to_owned();
-    let mut writer = parquet_writer(&table.schema()).context(context)?;
-    writer.write(table).context(context)?;
-    writer.into_inner().context(context)
-}
-
-/// The rows of a file that we wrote.
-pub(crate) fn read(bytes: Bytes) -> parquet::errors::Result<RecordBatch> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let schema = Arc::clone(reader.schema());
-    let batches = reader.build()?.collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
-}
-
-/// A name for content: equal bytes, equal name.
-pub(crate) fn content(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..32].to_owned()
-}
-
 /// The columns of `customer_month` that are held against what was counted row by row.
 pub(crate) const TOTALS: [&str; 3] = ["interactions", "order_lines", "revenue"];
 
@@ -427,7 +393,7 @@ impl Facts {
 
     /// Writes the table under a key.
     pub(crate) async fn put(self, engine: &Engine, key: String) -> Result<FactTable> {
-        let (bytes, content) = (self.bytes.len() as u64, content(&self.bytes));
+        let (bytes, content) = (self.bytes.len() as u64, content_hash(&self.bytes));
         engine.output.join(&key).put(self.bytes).await?;
         Ok(FactTable { key, bytes, rows: self.rows, content })
     }

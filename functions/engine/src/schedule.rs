@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::content_hash;
 use crate::error::{Error, Result};
 use crate::publish::{self, Pointer};
 use crate::restatement::{Basis, VERSION_MOVED};
-use crate::rollup::{Record, content};
+use crate::rollup::Record;
 use crate::{Engine, Month, Plan, Progress};
 
 /// What is due, as an object below `plans/` of the output.
@@ -191,7 +192,7 @@ impl Engine {
         }
         let work = Work { now, periods, keep, months };
         let text = serde_json::to_vec_pretty(&work).expect("plain data");
-        let key = format!("plans/{}.json", content(&text));
+        let key = format!("plans/{}.json", content_hash(&text));
         self.output.join(&key).put(text).await?;
         Ok(Some((key, work)))
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::contract::{SOURCES, Source};
+use crate::encoding::{content_hash, shortened};
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
 use crate::month::Month;
@@ -81,7 +82,7 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
         }
     }
     hasher.update(versions.as_bytes());
-    let record = engine.output.join(&format!("snapshots/records/{name}/{}.json", &hasher.finalize().to_hex()[..32]));
+    let record = engine.output.join(&format!("snapshots/records/{name}/{}.json", shortened(hasher.finalize())));
     if let Some((bytes, _)) = record.get().await? {
         let damaged =
             |error| Error::Input(format!("{record} is damaged ({error}); delete it, {name} are then read again"));
@@ -117,13 +118,13 @@ async fn of(engine: &Engine, source: &'static Source, period: Month) -> Result<S
     };
     let planned = session::plan_model(&session, &model, &Vec::new()).await?;
     let facts = Facts::collect(&model, planned).await?;
-    let key = format!("snapshots/{name}/{}.parquet", rollup::content(&facts.bytes));
+    let key = format!("snapshots/{name}/{}.parquet", content_hash(&facts.bytes));
     let set_aside = rejected::of_dimension(engine, source, &counts).await?;
     for (_, raw) in reads {
         raw.unchanged(&raw.objects).await?;
     }
     let rejected = rejected::put(engine, &set_aside, format!("snapshots/rejected/{name}")).await?;
-    let inputs = rollup::content(versions.as_bytes());
+    let inputs = content_hash(versions.as_bytes());
     let snapshot = Snapshot { table: facts.put(engine, key).await?, inputs, counts, rejected };
     record.put(serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data")).await?;
     Ok(snapshot)
