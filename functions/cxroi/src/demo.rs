@@ -14,8 +14,8 @@ use fastrand::Rng;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
-use crate::Refresh;
 use crate::arguments::Lake;
+use crate::run::Refresh;
 use crate::show;
 
 /// Months of history; the last one is reported.
@@ -69,7 +69,7 @@ pub(crate) async fn run(folder: &Path, customers: u32) -> Result<()> {
         eprintln!("made {}: {customers} customers, {MONTHS} months, {lines} rows", folder.display());
     }
     let lake = Lake { config: config.to_string_lossy().into_owned() };
-    crate::run(&lake, None, None, Refresh::default()).await?;
+    crate::run::run(&lake, None, None, Refresh::default()).await?;
     let stores = Stores::default();
     let (_, summary) = engine::summary(&crate::configuration(&lake, None, &stores).await?, &stores, None).await?;
     let config = config.display();

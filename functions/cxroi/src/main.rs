@@ -1,9 +1,11 @@
 //! `cxroi` on the command line: what did customer experience do to our money this month, and how sure are we?
 
 mod arguments;
+mod check;
 mod demo;
 mod init;
 mod prompt;
+mod run;
 mod show;
 mod whatif;
 
@@ -11,15 +13,13 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use chrono::{Duration, Utc};
 use clap::{CommandFactory, Parser};
 use datafusion::error::DataFusionError;
-use engine::{Check, Config, Engine, Error, Month, Outcome, Pointer, Progress, Stores, figure, plural};
-use indicatif::{ProgressBar, ProgressStyle};
+use engine::{Config, Engine, Error, Pointer, Stores, plural};
 
 use crate::arguments::{Arguments, Command, Lake};
 
@@ -106,7 +106,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
                 &init::run(&resolve(&format!("{}/", lake.trim_end_matches('/')))?, &output, &Stores::default()).await?,
             )?;
         }
-        Command::Check { lake } => return check(&lake).await,
+        Command::Check { lake } => return check::check(&lake).await,
         Command::Plan { lake, period, estimate } => {
             let (engine, now) = (open(&lake).await?, Utc::now());
             let plan = engine.plan(period, now).await?;
@@ -116,8 +116,8 @@ async fn perform(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Run { lake, period, output, refresh_dimensions, refresh_version } => {
-            let refresh = Refresh { dimensions: refresh_dimensions, version: refresh_version };
-            run(&lake, output.as_deref(), period, refresh).await?;
+            let refresh = run::Refresh { dimensions: refresh_dimensions, version: refresh_version };
+            run::run(&lake, output.as_deref(), period, refresh).await?;
         }
         Command::Show { lake, period, segments, section, json, csv } => {
             let stores = Stores::default();
@@ -145,7 +145,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
             show::say(&format!("{period} is {state}, published as number {}\n", pointer.seq))?;
             if pointer.closed {
                 let summary = engine::summary(&config, &stores, Some(period)).await.map_err(anyhow::Error::from);
-                match summary.and_then(|(_, summary)| Ok(signed(&summary)? + &show::untied(&summary)?)) {
+                match summary.and_then(|(_, summary)| Ok(show::signed(&summary)? + &show::untied(&summary)?)) {
                     Ok(told) => show::say(&told)?,
                     // Closed it is all the same.
                     Err(error) => eprintln!("whether {period} ties out with the ledger is not known: {error:#}"),
@@ -216,25 +216,6 @@ async fn perform(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is signed: the month's revenue, with finance's and the difference where the ledger has the month.
-fn signed(json: &str) -> Result<String> {
-    let summary: serde_json::Value = serde_json::from_str(json).context("the summary is not JSON")?;
-    let of_month = |metric: &str| {
-        let is_it =
-            |row: &&serde_json::Value| row["metric"] == metric && row["window"] == "MONTH" && row["segment"] == "(all)";
-        summary["estimates"].as_array()?.iter().find(is_it)?["value"].as_f64()
-    };
-    let told = |amount: f64| figure(amount, "money", summary["currency"].as_str().unwrap_or_default());
-    let Some(revenue) = of_month("revenue") else { return Ok(String::new()) };
-    Ok(match of_month("revenue_reconciliation") {
-        Some(off) => {
-            let (ledger, off) = (told(revenue - off), told(off));
-            format!("revenue {}, finance's ledger {ledger}, difference {off}\n", told(revenue))
-        }
-        None => format!("revenue {}; the ledger does not have the month\n", told(revenue)),
-    })
-}
-
 /// The manual page of the program, or of a command, for `man`.
 fn manual(command: Option<String>) -> Result<String> {
     let mut program = Arguments::command();
@@ -284,158 +265,11 @@ async fn open(lake: &Lake) -> Result<Engine> {
     Ok(Engine::open(configuration(lake, None, &stores).await?, &stores).await?)
 }
 
-/// What a period that is published already may see as it is today.
-#[derive(Debug, Clone, Copy, Default)]
-struct Refresh {
-    dimensions: bool,
-    version: bool,
-}
-
-/// Runs one month, or without one everything that is due, as a schedule does; says what became of each.
-async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: Refresh) -> Result<()> {
-    let stores = Stores::default();
-    let config = configuration(lake, output, &stores).await?;
-    let now = Utc::now();
-    let one = async |period: Option<Month>| {
-        let outcome = run_one(&config, &stores, period, refresh).await?;
-        show::say(&format!("{}\n", show::outcome(&outcome)))
-    };
-    if period.is_some() || refresh.dimensions || refresh.version {
-        return one(period).await;
-    }
-    let engine = Engine::open(config.clone(), &stores).await?;
-    let due = engine.due(now).await?;
-    // First, as months that are published say it of an earlier one that they compare with.
-    watch(async |progress| engine.make_facts_of_kept(&due, progress).await).await?;
-    let keep: Vec<Month> = due.keep.iter().map(|plan| plan.period).collect();
-    engine.mark_stale(&keep, now).await?;
-    let mut published = false;
-    for plan in &due.publish {
-        // Whether its facts are what they were is seen once they are made.
-        let is_due = async |progress: &_| engine.is_due(plan.period, now, progress).await;
-        if plan.to_read().next().is_some() && !watch(is_due).await? {
-            continue;
-        }
-        published = true;
-        match one(Some(plan.period)).await {
-            // Somebody closed it meanwhile: that is no failure of the others.
-            Err(error) if matches!(error.downcast_ref(), Some(Error::Closed { .. })) => eprintln!("{error:#}"),
-            result => result?,
-        }
-    }
-    if !published {
-        let (period, pointer) = engine::newest(&config, &stores).await?;
-        show::say(&format!("{}\n", show::nothing_due(&period, &pointer)))?;
-    }
-    Ok(())
-}
-
-/// Runs a month; where another writer publishes meanwhile, looks at the lake again, a few times.
-async fn run_one(config: &Config, stores: &Stores, period: Option<Month>, refresh: Refresh) -> Result<Outcome> {
-    const TRIES: usize = 3;
-    let open = async || {
-        let engine = Engine::open(config.clone(), stores).await?;
-        let engine = if refresh.dimensions { engine.refreshing_dimensions() } else { engine };
-        Ok::<_, Error>(if refresh.version { engine.refreshing_version() } else { engine })
-    };
-    for _ in 1..TRIES {
-        let engine = open().await?;
-        match watch(async |progress| engine.run(period, Utc::now(), progress).await).await {
-            Err(Error::Conflict(period)) => eprintln!("another writer published {period} meanwhile: planning again"),
-            result => return Ok(result?),
-        }
-    }
-    let engine = open().await?;
-    Ok(watch(async |progress| engine.run(period, Utc::now(), progress).await).await?)
-}
-
-/// Works with a progress bar on a terminal and plain lines elsewhere.
-async fn watch<T>(work: impl AsyncFnOnce(&(dyn Fn(Progress) + Sync)) -> engine::Result<T>) -> engine::Result<T> {
-    let bar = Mutex::new(ProgressBar::hidden());
-    let terminal = std::io::stderr().is_terminal();
-    let watch = |progress: Progress| {
-        let mut bar = bar.lock().expect("no holder of this lock panics");
-        match progress {
-            Progress::Planned { period, read, months } => {
-                eprintln!("{period}: {read} of {months} {} to read", plural(months, "month", "months"));
-                if terminal && read > 0 {
-                    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} months, {msg}, {elapsed}");
-                    *bar = ProgressBar::new(read as u64).with_style(style.expect("a fixed template"));
-                }
-            }
-            Progress::RolledUp { month, rows } if terminal => {
-                bar.set_message(format!("{month}: {rows} {}", plural(rows, "row", "rows")));
-                bar.inc(1);
-            }
-            Progress::RolledUp { month, rows } => eprintln!("  {month}: {rows} {}", plural(rows, "row", "rows")),
-            Progress::Measuring => bar.finish_and_clear(),
-        }
-    };
-    let outcome = work(&watch).await;
-    bar.lock().expect("no holder of this lock panics").finish_and_clear();
-    outcome
-}
-
-/// Prints what every check finds, or that there was nothing to look at; the exit code says whether anything was found but warnings.
-async fn check(lake: &Lake) -> Result<ExitCode> {
-    /// Rows shown of what a check finds.
-    const SHOWN: usize = 10;
-    let (stores, now) = (Stores::default(), Utc::now());
-    let config = configuration(lake, None, &stores).await?;
-    let mut sound = true;
-    for (claim, found) in engine::prove_store(&config, &stores, now).await? {
-        sound &= found.is_none();
-        let state = if found.is_none() { "ok" } else { "found" };
-        show::say(&format!(
-            "{state:<10} store: {claim}{}\n",
-            found.map(|found| format!(" {found}")).unwrap_or_default()
-        ))?;
-    }
-    let engine = Engine::open(config, &stores).await?;
-    let (analyst, plan) = engine.analyst(now).await?;
-    match plan {
-        Ok(plan) => show::say(&show::plan(&engine, &plan, now))?,
-        Err(error) => {
-            sound = false;
-            show::say(&format!("found      {error}\n"))?;
-        }
-    }
-    for Check { name, claim, rows, is_warning, about, nothing, more } in engine.checks(&analyst).await? {
-        let (first, count) = engine.found(&name, rows, SHOWN).await?;
-        let is_about_nothing = count == 0 && engine.found(&name, about.limit(0, Some(1))?, 1).await?.1 == 0;
-        let state = match (count, is_warning) {
-            (0, _) if is_about_nothing => "none",
-            (0, _) => "ok",
-            (_, true) => "warning",
-            (_, false) => "found",
-        };
-        let why = if is_about_nothing { format!(" Nothing to compare: {nothing}.") } else { String::new() };
-        show::say(&format!("{state:<10} {name}: {claim}{why}\n"))?;
-        sound &= count == 0 || is_warning;
-        if count > 0 {
-            show::say(&format!("{}\n", arrow::util::pretty::pretty_format_batches(&first)?))?;
-        }
-        if count > SHOWN {
-            show::say(&format!("           the first {SHOWN} of {count}\n"))?;
-        }
-        if let Some(more) = more {
-            let (all, count) = engine.found(&name, more, usize::MAX).await?;
-            if count > 0 {
-                show::say(&format!(
-                    "           of every month:\n{}\n",
-                    arrow::util::pretty::pretty_format_batches(&all)?
-                ))?;
-            }
-        }
-    }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(2) })
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::error::DataFusionError;
 
-    use super::{said, signed, with_configuration};
+    use super::{said, with_configuration};
 
     #[test]
     fn an_error_of_a_query_is_said_once() {
@@ -459,17 +293,5 @@ mod tests {
             told("cxroi run"),
             "`cxroi sql -c \"select 1\"` shows them, `cxroi run` publishes, `cxroi runs` lists"
         );
-    }
-
-    #[test]
-    fn a_sign_off_hears_the_revenue_and_the_ledger_also_within_the_tolerance() {
-        let told = |rows: &str| {
-            let revenue = r#"{"metric": "revenue", "window": "MONTH", "segment": "(all)", "value": 1234.5}"#;
-            signed(&format!(r#"{{"currency": "EUR", "estimates": [{revenue}{rows}]}}"#)).unwrap()
-        };
-        let tied = r#", {"metric": "revenue_reconciliation", "window": "MONTH", "segment": "(all)", "value": -0.5}"#;
-        assert_eq!(told(tied), "revenue 1,234.50 EUR, finance's ledger 1,235.00 EUR, difference -0.50 EUR\n");
-        assert_eq!(told(""), "revenue 1,234.50 EUR; the ledger does not have the month\n");
-        assert_eq!(signed(r#"{"estimates": []}"#).unwrap(), "");
     }
 }

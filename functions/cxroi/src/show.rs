@@ -131,6 +131,24 @@ pub(crate) fn publications(publications: &[Listed]) -> String {
     }
 }
 
+/// What is signed: the month's revenue, with finance's and the difference where the ledger has the month.
+pub(crate) fn signed(json: &str) -> Result<String> {
+    let summary = parsed(json)?;
+    let of_month = |metric: &str| {
+        let is_it = |row: &&Value| row["metric"] == metric && row["window"] == "MONTH" && row["segment"] == "(all)";
+        summary["estimates"].as_array()?.iter().find(is_it)?["value"].as_f64()
+    };
+    let told = |amount: f64| figure(amount, "money", summary["currency"].as_str().unwrap_or_default());
+    let Some(revenue) = of_month("revenue") else { return Ok(String::new()) };
+    Ok(match of_month("revenue_reconciliation") {
+        Some(off) => {
+            let (ledger, off) = (told(revenue - off), told(off));
+            format!("revenue {}, finance's ledger {ledger}, difference {off}\n", told(revenue))
+        }
+        None => format!("revenue {}; the ledger does not have the month\n", told(revenue)),
+    })
+}
+
 /// What a sign-off should know of a published month: that its revenue is not finance's. Nothing where they tie out, or where
 /// there is no ledger of the month.
 pub(crate) fn untied(json: &str) -> Result<String> {
@@ -499,5 +517,17 @@ mod tests {
         assert!(told(off(7.0)).contains("`cxroi close 2024-12 --reopen`"), "{}", told(off(7.0)));
         assert_eq!(told(tie_out(0.01)), "", "within the tolerance");
         assert_eq!(told(json!({"metric": "revenue_reconciliation", "status": "not_applicable"})), "", "no ledger");
+    }
+
+    #[test]
+    fn a_sign_off_hears_the_revenue_and_the_ledger_also_within_the_tolerance() {
+        let told = |rows: &str| {
+            let revenue = r#"{"metric": "revenue", "window": "MONTH", "segment": "(all)", "value": 1234.5}"#;
+            signed(&format!(r#"{{"currency": "EUR", "estimates": [{revenue}{rows}]}}"#)).unwrap()
+        };
+        let tied = r#", {"metric": "revenue_reconciliation", "window": "MONTH", "segment": "(all)", "value": -0.5}"#;
+        assert_eq!(told(tied), "revenue 1,234.50 EUR, finance's ledger 1,235.00 EUR, difference -0.50 EUR\n");
+        assert_eq!(told(""), "revenue 1,234.50 EUR; the ledger does not have the month\n");
+        assert_eq!(signed(r#"{"estimates": []}"#).unwrap(), "");
     }
 }
