@@ -6,7 +6,9 @@
 //! * a number that cannot be known is a status, never 0 or NaN,
 //! * nothing is visible before it was audited.
 
+mod analyst;
 mod asked;
+mod checks;
 pub mod config;
 pub mod contract;
 mod doctor;
@@ -53,14 +55,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
-use datafusion::dataframe::DataFrame;
-use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::{Expr, col};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
+pub use crate::analyst::{Analyst, explore};
+pub use crate::checks::Check;
 pub use crate::config::Config;
 pub use crate::doctor::Claim;
 pub use crate::error::{Error, Result};
@@ -81,7 +82,7 @@ pub use crate::wording::{figure, plural};
 use crate::encoding::{content_hash, parquet};
 use crate::error::Context as _;
 use crate::housekeeping::Rewritten;
-use crate::lake::{Lake, ObjectTable};
+use crate::lake::Lake;
 use crate::models::Models;
 use crate::object::InputObject;
 use crate::plan::MonthPlan;
@@ -438,177 +439,6 @@ impl Engine {
     pub fn timezone(&self) -> Tz {
         self.config.timezone
     }
-
-    /// A session for ad hoc questions: `raw`, `audit`, `staging`, `facts` (finished months) and `roi` (published). With it the plan
-    /// of a run, or why there is none: what hinders a run may be what somebody came to look at, so that there are only no facts
-    /// then.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a lake that the contract cannot read.
-    pub async fn analyst(&self, now: DateTime<Utc>) -> Result<(Analyst, Result<Plan>)> {
-        let session = self.session(self.cores);
-        self.view(None).register(&session, |_, _| true).await?;
-        let mut parameters = session::parameters(&self.config, None);
-        let plan = self.plan(None, now).await;
-        if let Ok(plan) = &plan {
-            let records: Vec<Record> = plan.months.iter().filter_map(|month| month.record.clone()).collect();
-            let look_ahead = plan.look_ahead.as_ref().and_then(|days| days.record.as_ref());
-            report::register_facts(self, &session, records.iter().chain(look_ahead)).await?;
-            parameters = session::parameters(&self.config, Some(&report::reported(plan, &records)));
-            for (model, _) in self.models.windows()?.into_iter().filter(|_| !records.is_empty()) {
-                let view = session::plan_model(&session, model, &parameters).await?.into_view();
-                session::register(&session, "windows", model.name.trim_start_matches("windows/"), view)?;
-            }
-        }
-        session.register_object_store(&self.output.base(), Arc::clone(self.output.store()));
-        for name in ["estimates", "money", "restatements"] {
-            let objects = self.output.join(&format!("summaries/{name}")).list().await?;
-            let objects: Vec<_> =
-                objects.into_iter().filter(|object| object.location.as_ref().ends_with(".parquet")).collect();
-            let Some(first) = objects.first() else { continue };
-            let schema = report::written_schema(self, first).await?;
-            let table = ObjectTable::of(self.output.base(), schema, objects);
-            session::register(&session, "roi", name, Arc::new(table))?;
-        }
-        Ok((Analyst { session, parameters }, plan))
-    }
-
-    /// What can be checked of the whole lake. First the rows of each source that cannot be read, that are there twice, or that
-    /// nobody can tell apart, then every file of `sql/checks` whose sources are configured.
-    ///
-    /// # Errors
-    /// [`Error::Query`] for a check that does not run.
-    pub async fn checks(&self, analyst: &Analyst) -> Result<Vec<Check>> {
-        let mut checks = Vec::new();
-        let configured = |name: &str| self.config.lake.contains_key(name);
-        for source in contract::SOURCES.iter().filter(|source| configured(source.name)) {
-            let name = format!("audit.{}", source.name);
-            let sql = format!(
-                "select rejected, count(*) as rows from {name} where rejected is not null group by rejected order by rejected"
-            );
-            checks.extend(self.without_zone(analyst, source).await?);
-            let identified = source.identified();
-            let (rows, usable) =
-                (format!("select 1 as one from {name}"), format!("select 1 as one from {name} where rejected is null"));
-            let with_id = format!("{usable} and {identified}");
-            let [no_row, none_usable, no_id] =
-                ["it has no row", "it has no row that can be used", "it has no row with an id that can be used"];
-            let within = if source.time.is_some() { " within a month" } else { "" };
-            let copies = format!("No row with an id is there twice{within}: all but one of such rows are left out.");
-            let then = match (source.time, source.name) {
-                (Some(_), _) => {
-                    "of several rows with one id in a month and other content, the first by all columns is used. The same id in \
-                     another month counts again"
-                }
-                (None, "customers") => {
-                    "of several rows with one id and other content, the first by all columns is used"
-                }
-                (None, _) => "a run refuses them",
-            };
-            let conflicts = format!("No id has rows that differ{within}: {then}.");
-            let mut claims = vec![
-                ("Every row can be read.".to_owned(), false, sql, rows, no_row),
-                (copies, true, source.repeated("= 1"), with_id.clone(), no_id),
-                (conflicts, false, source.repeated("> 1"), with_id, no_id),
-            ];
-            if source.may_lack_identity() {
-                let claim = "No two rows without an id are the same in every column: they may be two of a kind, or one delivered twice. All count.";
-                claims.push((claim.to_owned(), true, source.indistinct(), usable, none_usable));
-            }
-            for (claim, is_warning, sql, about, nothing) in claims {
-                let context = || format!("cannot read {}", source.name);
-                let rows = session::read_only(&analyst.session, &sql).await.context(context)?;
-                let about = session::read_only(&analyst.session, &about).await.context(context)?;
-                checks.push(Check { name: name.clone(), claim, rows, is_warning, about, nothing, more: None });
-            }
-        }
-        for model in self.models.layer("checks") {
-            let tables = model.references()?;
-            let sources: BTreeSet<&str> = tables.iter().map(|table| table.table()).collect();
-            let sources: Vec<&str> = sources.into_iter().filter(|name| contract::source(name).is_some()).collect();
-            if !sources.iter().all(|name| configured(name)) {
-                continue;
-            }
-            let told = session::plan_model(&analyst.session, model, &analyst.parameters).await?;
-            let context = || model.name.clone();
-            // A check may tell more than what breaks its claim, to be seen beside it.
-            let (rows, about, nothing, more) = if told.schema().has_column_with_unqualified_name(BREAKS) {
-                let of = |condition: Expr| told.clone().filter(condition)?.drop_columns(&[BREAKS]);
-                let rows = of(col(BREAKS)).context(context)?;
-                let compared = of(col(BREAKS).is_not_null()).context(context)?;
-                let more = told.clone().drop_columns(&[BREAKS]).context(context)?;
-                (rows, compared, "no row has both sides", Some(more))
-            } else {
-                let (about, nothing) = match model.name.as_str() {
-                    "checks/one_currency" => {
-                        let about = "select 1 as one from audit.sales where rejected is null and currency is not null";
-                        (about.to_owned(), "no row of sales says its currency")
-                    }
-                    _ => (every_one_has_rows(&sources), "a source that it reads has no row that can be used"),
-                };
-                let about = session::read_only(&analyst.session, &about).await.context(context)?;
-                (told, about, nothing, None)
-            };
-            let (name, claim) = (model.name.clone(), model.description());
-            checks.push(Check { name, claim, rows, is_warning: false, about, nothing, more });
-        }
-        Ok(checks)
-    }
-
-    /// Of a source's columns of time: times without a zone, where nobody said which they have and it is likely not UTC.
-    async fn without_zone(&self, analyst: &Analyst, source: &contract::Source) -> Result<Vec<Check>> {
-        let zone = self.config.timezone;
-        let mut checks = Vec::new();
-        if !self.config.method.naive_is_assumed || zone == Tz::UTC {
-            return Ok(checks);
-        }
-        let staged = self.view(None).staged(&analyst.session, source).await?;
-        for column in source.columns.iter().filter(|column| column.kind == contract::Kind::Instant) {
-            let Some(rows) = contract::without_zone(staged.clone(), column.name)? else { continue };
-            let claim = format!(
-                "Every {} names its zone. Where one does not, set method.naive_timezone (UTC is taken, and months are of {zone}).",
-                column.name
-            );
-            let name = format!("audit.{}", source.name);
-            let about = session::read_only(&analyst.session, &format!("select 1 as one from {name}")).await;
-            let about = about.context(|| format!("cannot read {}", source.name))?;
-            checks.push(Check { name, claim, rows, is_warning: true, about, nothing: "it has no row", more: None });
-        }
-        Ok(checks)
-    }
-
-    /// The first rows of a check's query, and how many there are in all.
-    ///
-    /// # Errors
-    /// [`Error::Input`] naming a damaged file; [`Error::Query`] for a check that does not run.
-    pub async fn found(&self, name: &str, query: DataFrame, limit: usize) -> Result<(Vec<RecordBatch>, usize)> {
-        let reading = async move {
-            let (mut first, mut rows) = (Vec::new(), 0);
-            let mut batches = query.execute_stream().await?;
-            while let Some(batch) = batches.try_next().await? {
-                let shown = limit.saturating_sub(rows).min(batch.num_rows());
-                if shown > 0 {
-                    first.push(batch.slice(0, shown));
-                }
-                rows += batch.num_rows();
-            }
-            Ok::<_, DataFusionError>((first, rows))
-        };
-        let found = session::apart(reading).await.flatten().context(|| format!("cannot check {name}"));
-        self.naming(found, |_, _| true).await
-    }
-}
-
-/// The column of a check that says which of its rows break the claim; a check without it tells these alone.
-const BREAKS: &str = "breaks";
-
-/// SQL for a row, if each of these sources has one that can be used.
-fn every_one_has_rows(sources: &[&str]) -> String {
-    let one =
-        |source: &&str| format!("(select 1 as one from audit.{source} where rejected is null limit 1) as {source}");
-    let all: Vec<String> = sources.iter().map(one).collect();
-    let from = if all.is_empty() { String::new() } else { format!(" from {}", all.join(" cross join ")) };
-    format!("select 1 as one{from}")
 }
 
 /// The folders and files directly below a place that hold tables: a name for SQL, and the URL.
@@ -617,24 +447,6 @@ fn every_one_has_rows(sources: &[&str]) -> String {
 /// [`Error::Store`] for a place that cannot be listed.
 pub async fn entries(lake: &url::Url, stores: &Stores) -> Result<Vec<(String, url::Url)>> {
     lake::entries(lake, stores).await
-}
-
-/// A read-only session over files of any shape, as `raw.<name>`.
-///
-/// # Errors
-/// [`Error::Input`] for a file that cannot be read.
-pub async fn explore(sources: &BTreeMap<String, url::Url>, stores: &Stores) -> Result<Analyst> {
-    let runtime = session::runtime(None)?;
-    let lake = Lake::open(sources.clone(), stores, &runtime).await?;
-    let session =
-        session::new(&runtime, std::thread::available_parallelism().map_or(1, usize::from), session::BATCH_ROWS);
-    for (base, store) in &lake.stores {
-        session.register_object_store(base, Arc::clone(store));
-    }
-    for (name, raw) in &lake.sources {
-        session::register(&session, "raw", name, Arc::new(raw.table(&raw.objects)))?;
-    }
-    Ok(Analyst { session, parameters: Vec::new() })
 }
 
 /// What is published of a period, or of the newest one: its pointer, and its summary as JSON text. Needs no lake, only the
@@ -813,73 +625,4 @@ pub async fn forget(
 /// [`Error::Query`] if there is no folder for temporary files.
 pub fn empty_session() -> Result<SessionContext> {
     Ok(session::new(&session::runtime(None)?, 1, session::BATCH_ROWS))
-}
-
-/// A claim about the lake.
-#[derive(Debug)]
-pub struct Check {
-    /// The table or the file of SQL that it is about.
-    pub name: String,
-    /// What should hold.
-    pub claim: String,
-    /// A query for the rows that break it.
-    pub rows: DataFrame,
-    /// Whether these may be as they should, or do no harm: only somebody who knows the source can tell.
-    pub is_warning: bool,
-    /// A query without a row where nothing can break it.
-    pub about: DataFrame,
-    /// Why that is so, in words.
-    pub nothing: &'static str,
-    /// A query for what is told beside, whether it holds or not.
-    pub more: Option<DataFrame>,
-}
-
-/// A read-only SQL session over everything.
-pub struct Analyst {
-    session: SessionContext,
-    parameters: session::Parameters,
-}
-
-impl Analyst {
-    /// Plans a query that may name the parameters of the models (`$as_of`, `$currency`, ...).
-    ///
-    /// # Errors
-    /// DataFusion's own, with the place in the text, and of a table that is not there the nearest that is; anything that would
-    /// write is refused.
-    pub async fn query(&self, sql: &str) -> datafusion::error::Result<DataFrame> {
-        let planned = session::read_only(&self.session, sql).await.map_err(|error| self.of_table(error))?;
-        let names = planned.logical_plan().get_parameter_names()?;
-        if names.is_empty() {
-            return Ok(planned);
-        }
-        planned.with_param_values(self.parameters.clone())
-    }
-
-    /// An error about a table that is not there in words of this session; another one as it is.
-    fn of_table(&self, error: DataFusionError) -> DataFusionError {
-        let text = error.strip_backtrace();
-        let missing = text.split_once("table 'datafusion.").and_then(|(_, rest)| rest.split_once("' not found"));
-        let Some((missing, _)) = missing else { return error };
-        let catalog = self.session.catalog("datafusion").expect("the default catalog");
-        let mut tables = Vec::new();
-        for schema in catalog.schema_names() {
-            let names = catalog.schema(&schema).map(|schema| schema.table_names()).unwrap_or_default();
-            tables.extend(names.into_iter().map(|name| format!("{schema}.{name}")));
-        }
-        tables.sort();
-        let is_published = tables.iter().any(|table| table.starts_with("roi."));
-        // Without a schema it is looked for in one that has no tables.
-        let (schema, name) = missing.split_once('.').unwrap_or_default();
-        let alike = tables
-            .iter()
-            .find(|table| schema == "public" && table.split_once('.').is_some_and(|(_, known)| known == name));
-        let hint = match alike {
-            _ if schema == "roi" && !is_published => {
-                "; nothing is published yet: `cxroi run` publishes a month".to_owned()
-            }
-            Some(table) => format!("; did you mean `{table}`?"),
-            None => error::suggestion(missing, tables.iter().map(String::as_str)),
-        };
-        DataFusionError::Plan(format!("table '{}' not found{hint}", missing.trim_start_matches("public.")))
-    }
 }
