@@ -100,7 +100,7 @@ impl Engine {
             Ok::<_, DataFusionError>((first, rows))
         };
         let found = session::apart(reading).await.flatten().context(|| format!("cannot check {name}"));
-        self.naming(found, |_, _| true).await
+        self.name_damaged_file(found, |_, _| true).await
     }
 }
 

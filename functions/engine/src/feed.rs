@@ -45,8 +45,8 @@ impl Feed {
     }
 }
 
-/// Names of files for people: the first few of many.
-pub(crate) fn some(mut files: Vec<String>) -> String {
+/// Names of files for people: of many, the first few and how many more there are.
+pub(crate) fn file_list(mut files: Vec<String>) -> String {
     const NAMED: usize = 5;
     let more = files.len().saturating_sub(NAMED);
     files.truncate(NAMED);
@@ -201,14 +201,14 @@ async fn of(
     let context = || {
         let files = reads.iter().filter_map(|raw| engine.lake.sources.get(raw));
         let files = files.flat_map(|raw| raw.objects.iter().map(|object| raw.location.name_of(&object.meta.location)));
-        format!("cannot read {} from {}", source.name, some(files.collect()))
+        format!("cannot read {} from {}", source.name, file_list(files.collect()))
     };
     // What is no date of any calendar is a stray like others, and not where the feed begins.
     let earliest = DateTime::from_timestamp(-62_135_596_800, 0).unwrap_or_default();
     let bounds = vec![("now", instant(now)), ("earliest", instant(earliest))];
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(bounds));
     let ends = Rows::collect(ends.context(context)?).await.context(context);
-    let ends = engine.naming(ends, |raw, _| reads.contains(raw)).await?;
+    let ends = engine.name_damaged_file(ends, |raw, _| reads.contains(raw)).await?;
     let (Some(first), Some(last)) = (ends.instant("first", 0)?, ends.instant("last", 0)?) else {
         return Err(Error::Input(format!(
             "{} has no row with a readable {time} that is not in the future",
@@ -300,7 +300,7 @@ pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: Dat
         rows.with_param_values(vec![("start", instant(start)), ("end", instant(end)), ("now", instant(now))])
     });
     let rows = Rows::collect(rows.context(context)?).await.context(context);
-    let rows = engine.naming(rows, |raw, object| feed.reads.contains(raw) && wanted(raw, object)).await?;
+    let rows = engine.name_damaged_file(rows, |raw, object| feed.reads.contains(raw) && wanted(raw, object)).await?;
     counts.undated += rows.count("undated", 0)?;
     counts.before += rows.count("before", 0)?;
     counts.after += rows.count("after", 0)?;

@@ -296,7 +296,7 @@ impl Engine {
             let session = report::session(self, &reported, &basis, &run_id).await?;
             report::estimates(self, &plan, &reported, &session, &basis.facts, &ledgers).await
         };
-        let rows = report::naming(self, &basis, rows.await).await?;
+        let rows = report::name_damaged_table(self, &basis, rows.await).await?;
         let run = publish::Run { engine: self, plan: &plan, run_id, basis: &basis, ledgers: &ledgers, now };
         match run.publish(replaced.as_ref(), &rows, &rejected).await {
             Ok(pointer) => {
@@ -365,8 +365,13 @@ impl Engine {
         Ok(Basis::new(self, plan, facts, look_ahead, snapshots))
     }
 
-    /// The same; where a file is damaged, an error that names it, if it is among those that were read.
-    pub(crate) async fn naming<T>(&self, done: Result<T>, read: impl Fn(&str, &InputObject) -> bool) -> Result<T> {
+    /// Passes a result on, but turns [`Error::Damaged`] into an error that names the damaged file: the first of those that were
+    /// `read` whose rows cannot be decoded, if there is one.
+    pub(crate) async fn name_damaged_file<T>(
+        &self,
+        done: Result<T>,
+        read: impl Fn(&str, &InputObject) -> bool,
+    ) -> Result<T> {
         let (context, cause) = match done {
             Err(Error::Damaged { context, cause }) => (context, cause),
             done => return done,
@@ -393,7 +398,7 @@ impl Engine {
         let (engine, plan) = (self.clone(), month.clone());
         let done = session::apart(async move { rollup::roll_up(&engine, &plan, partitions).await }).await;
         let done = done.context(|| format!("{}, made from {}", month.month, month.files(self))).flatten();
-        self.naming(done, |raw, object| month.reads(self, raw, object)).await
+        self.name_damaged_file(done, |raw, object| month.reads(self, raw, object)).await
     }
 
     /// What is known of the days after the reported month.

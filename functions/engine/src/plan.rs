@@ -121,7 +121,7 @@ impl MonthPlan {
         let name = |(raw, position): &(String, usize)| {
             sources[raw].location.name_of(&sources[raw].objects[*position].meta.location)
         };
-        feed::some(self.objects.iter().map(name).collect())
+        feed::file_list(self.objects.iter().map(name).collect())
     }
 
     /// The bytes of the objects that it is made from.
@@ -291,7 +291,7 @@ pub(crate) async fn refuse_currencies(engine: &Engine, plan: &Plan) -> Result<()
     let unsettled = engine.session(engine.cores);
     view.register(&unsettled, &wanted).await?;
     let foreign = session::plan_model(&unsettled, check, &session::parameters(&engine.config, None)).await?;
-    let foreign = engine.naming(Rows::collect(foreign).await.context(context), &wanted).await?;
+    let foreign = engine.name_damaged_file(Rows::collect(foreign).await.context(context), &wanted).await?;
     if foreign.len() == 0 {
         return Ok(());
     }

@@ -366,7 +366,7 @@ impl Run<'_> {
             timezone: self.engine.config.timezone.name(),
             incomplete: self.plan.incomplete.as_deref(),
             rejected: Rejected { listed: rejected, file: self.folder(&pointer.attempt) + "/rejected.parquet" },
-            restated: Restated { numbers: restatement::of(&restatements, pointer.seq), moved_by: &moved },
+            restated: Restated { numbers: restatement::count(&restatements, pointer.seq), moved_by: &moved },
             late_rows: &late_rows,
             headlines: wording::headlines(rows, &self.engine.config.currency),
             estimates: rows,

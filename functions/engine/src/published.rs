@@ -76,7 +76,7 @@ pub(crate) async fn history(output: &Location, period: &str) -> Result<Vec<Liste
         let publication = publication(output, period, &pointer).await?;
         let restatements = table(&output.join(&pointer.publication(period)).join(RESTATEMENTS)).await?;
         next = publication.replaces.clone();
-        let changed = restatement::of(&restatements, pointer.seq);
+        let changed = restatement::count(&restatements, pointer.seq);
         let visible = listed.is_empty().then(|| newest.clone());
         listed.push(Listed { publication, changed, visible });
     }

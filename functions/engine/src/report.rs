@@ -315,8 +315,9 @@ fn missing(engine: &Engine, table: &FactTable) -> Error {
     ))
 }
 
-/// The same; where a table that we wrote is damaged, an error that names it.
-pub(crate) async fn naming<T>(engine: &Engine, basis: &Basis, done: Result<T>) -> Result<T> {
+/// Passes a result on, but turns [`Error::Damaged`] into an error that names the table of ours that is missing or damaged, if
+/// one is.
+pub(crate) async fn name_damaged_table<T>(engine: &Engine, basis: &Basis, done: Result<T>) -> Result<T> {
     let (context, cause) = match done {
         Err(Error::Damaged { context, cause }) => (context, cause),
         done => return done,

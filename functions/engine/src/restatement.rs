@@ -375,8 +375,8 @@ fn movers_of(row: Option<&Row>, moved: &BTreeSet<String>) -> Vec<String> {
     if movers.is_empty() { moved.iter().map(|mover| format!("{mover}?")).collect() } else { movers }
 }
 
-/// The numbers that one publication restated.
-pub(crate) fn of(table: &RecordBatch, seq: u64) -> usize {
+/// How many numbers one publication restated.
+pub(crate) fn count(table: &RecordBatch, seq: u64) -> usize {
     let numbers = table.column_by_name("seq").expect("a column of restatements").as_primitive::<Int64Type>();
     numbers.values().iter().filter(|number| u64::try_from(**number) == Ok(seq)).count()
 }

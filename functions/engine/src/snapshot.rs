@@ -39,7 +39,7 @@ pub(crate) async fn take(engine: &Engine, period: Month) -> Result<Snapshots> {
     {
         let staging = engine.models.get(&format!("staging/{}", source.name))?.references()?;
         let taken = of(engine, source, period).await;
-        let taken = engine.naming(taken, |raw, _| staging.iter().any(|table| table.table() == raw)).await?;
+        let taken = engine.name_damaged_file(taken, |raw, _| staging.iter().any(|table| table.table() == raw)).await?;
         snapshots.insert(source.name, taken);
     }
     Ok(snapshots)
