@@ -311,7 +311,7 @@ impl<'a> Section<'a> {
         bytes
     }
 
-    fn finish(self: &mut Section<'a>) {
+    fn finish(&mut self) {
         for key in std::mem::take(&mut self.table).keys() {
             let path = self.path(key);
             let hint = suggestion(key, self.known.iter().map(String::as_str));

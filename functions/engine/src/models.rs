@@ -63,9 +63,7 @@ impl Model {
         let (tables, _) = resolve_table_references(&statement, true).map_err(|error| fail(error.to_string()))?;
         Ok(tables)
     }
-}
 
-impl Model {
     /// Refuses a reference to a table that is not complete where the model runs: a month's session has only the objects
     /// of that month, and what the plan does not know of cannot make a month stale.
     fn check_references(&self) -> Result<()> {

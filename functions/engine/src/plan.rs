@@ -62,7 +62,7 @@ pub struct MonthPlan {
     /// The finished facts, if they are there.
     pub record: Option<Record>,
     pub(crate) objects: BTreeSet<(String, usize)>,
-    /// The only fact table that is made.
+    /// The only fact table that is made; `None` makes all.
     pub(crate) only: Option<&'static str>,
 }
 
@@ -78,7 +78,7 @@ impl Plan {
         self.months.iter().filter(|month| month.record.is_none())
     }
 
-    /// The same for a period before this one, from the same look at the lake.
+    /// The plan of an earlier period, made from the same listing of the lake.
     pub(crate) async fn earlier(&self, engine: &Engine, period: Month, now: DateTime<Utc>) -> Result<Self> {
         let (period, incomplete) = feed::choose(engine, Some(period), self.history_start, &self.feeds, now)?;
         let (known_until, look_ahead) = look_ahead(engine, &self.feeds, period).await?;
@@ -109,6 +109,50 @@ impl Plan {
 }
 
 impl MonthPlan {
+    /// A month of history: the whole of it, or what of it is over at `now`.
+    async fn of(
+        engine: &Engine,
+        feeds: &BTreeMap<&'static str, Feed>,
+        month: Month,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let end = month.end(engine.config.timezone);
+        let until = end.min(now + Duration::microseconds(1));
+        let feeds = feeds.iter().map(|(name, feed)| (*name, feed));
+        Self::ending(engine, feeds, month, until, (until < end).then_some(now), None).await
+    }
+
+    /// The rows of a month before the instant `until`. `open_at` is set where these are not the whole month, because it is not
+    /// over or is only looked ahead to: such facts must not be taken for those of the whole month later.
+    async fn ending(
+        engine: &Engine,
+        feeds: impl IntoIterator<Item = (&'static str, &Feed)>,
+        month: Month,
+        until: DateTime<Utc>,
+        open_at: Option<DateTime<Utc>>,
+        only: Option<&'static str>,
+    ) -> Result<Self> {
+        let mut objects = BTreeSet::new();
+        let mut inputs = BTreeMap::new();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(settings(engine).as_bytes());
+        for (name, feed) in feeds {
+            let read = objects_of(engine, feed, month);
+            let mut versions = format!("{open_at:?}\n");
+            for (raw, position) in &read {
+                let source = &engine.lake.sources[raw];
+                versions.push_str(&format!("{raw} {}\n", source.version(&source.objects[*position])));
+            }
+            let versions = content_hash(versions.as_bytes());
+            hasher.update(format!("{name} {versions}\n").as_bytes());
+            inputs.insert(name.to_owned(), versions);
+            objects.extend(read);
+        }
+        let fingerprint = shortened(hasher.finalize());
+        let record = Record::load(engine, month, &fingerprint).await?;
+        Ok(Self { month, fingerprint, inputs, until, record, objects, only })
+    }
+
     /// Whether the month's rollup reads the object at this position of a raw source.
     pub(crate) fn reads(&self, engine: &Engine, raw: &str, object: &InputObject) -> bool {
         let position = engine.lake.sources[raw].position(object);
@@ -162,7 +206,7 @@ pub(crate) async fn plan(engine: &Engine, period: Option<Month>, now: DateTime<U
     Ok(Plan { period, history_start, history_is_set, months, look_ahead, known_until, feeds, incomplete })
 }
 
-/// What is known of the days after a period: until when, and the facts that they need.
+/// What is known of the days after a period: until when, and what their facts are made of.
 async fn look_ahead(
     engine: &Engine,
     feeds: &BTreeMap<&'static str, Feed>,
@@ -178,50 +222,6 @@ async fn look_ahead(
     let until = known_until + Duration::microseconds(1);
     let feeds = [(source, feed)];
     Ok((known_until, Some(MonthPlan::ending(engine, feeds, period + 1, until, Some(until), Some(table)).await?)))
-}
-
-impl MonthPlan {
-    async fn of(
-        engine: &Engine,
-        feeds: &BTreeMap<&'static str, Feed>,
-        month: Month,
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
-        let end = month.end(engine.config.timezone);
-        let until = end.min(now + Duration::microseconds(1));
-        let feeds = feeds.iter().map(|(name, feed)| (*name, feed));
-        Self::ending(engine, feeds, month, until, (until < end).then_some(now), None).await
-    }
-
-    /// `open_at` is where the facts of a month end that does not count as a whole: not over, or only looked ahead to.
-    async fn ending(
-        engine: &Engine,
-        feeds: impl IntoIterator<Item = (&'static str, &Feed)>,
-        month: Month,
-        until: DateTime<Utc>,
-        open_at: Option<DateTime<Utc>>,
-        only: Option<&'static str>,
-    ) -> Result<Self> {
-        let mut objects = BTreeSet::new();
-        let mut inputs = BTreeMap::new();
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(settings(engine).as_bytes());
-        for (name, feed) in feeds {
-            let read = objects_of(engine, feed, month);
-            let mut versions = format!("{open_at:?}\n");
-            for (raw, position) in &read {
-                let source = &engine.lake.sources[raw];
-                versions.push_str(&format!("{raw} {}\n", source.version(&source.objects[*position])));
-            }
-            let versions = content_hash(versions.as_bytes());
-            hasher.update(format!("{name} {versions}\n").as_bytes());
-            inputs.insert(name.to_owned(), versions);
-            objects.extend(read);
-        }
-        let fingerprint = shortened(hasher.finalize());
-        let record = Record::load(engine, month, &fingerprint).await?;
-        Ok(Self { month, fingerprint, inputs, until, record, objects, only })
-    }
 }
 
 /// The objects of a feed that hold, or may hold, a row of the month.
@@ -241,7 +241,7 @@ fn objects_of(engine: &Engine, feed: &Feed, month: Month) -> BTreeSet<(String, u
     touched.map(|(position, _)| (raw.clone(), position)).collect()
 }
 
-/// Everything but the objects that the facts of any month depend on.
+/// What the facts of any month depend on beside its objects.
 fn settings(engine: &Engine) -> String {
     let Engine { config, models, .. } = engine;
     let mut text = format!(

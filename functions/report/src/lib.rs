@@ -28,19 +28,17 @@ pub struct Response {
 impl Response {
     /// What to watch of it.
     pub fn metrics(&self) -> Vec<Metric> {
-        {
-            let statuses = || self.periods.iter().flat_map(|period| &period.statuses);
-            let count = |known: bool| -> f64 {
-                let of = statuses().filter(|(status, _)| (**status == "ok") == known);
-                of.map(|(_, count)| *count as f64).sum()
-            };
-            let published = self.periods.iter().filter(|period| period.published).count();
-            vec![
-                ("PeriodsPublished", published as f64, "Count"),
-                ("NumbersKnown", count(true), "Count"),
-                ("NumbersWithoutValue", count(false), "Count"),
-            ]
-        }
+        let statuses = || self.periods.iter().flat_map(|period| &period.statuses);
+        let count = |known: bool| -> f64 {
+            let of = statuses().filter(|(status, _)| (**status == "ok") == known);
+            of.map(|(_, count)| *count as f64).sum()
+        };
+        let published = self.periods.iter().filter(|period| period.published).count();
+        vec![
+            ("PeriodsPublished", published as f64, "Count"),
+            ("NumbersKnown", count(true), "Count"),
+            ("NumbersWithoutValue", count(false), "Count"),
+        ]
     }
 }
 
