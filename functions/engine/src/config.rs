@@ -36,11 +36,11 @@ pub struct Config {
     pub guards: bool,
     /// A number about fewer customers than this is suppressed; 0 turns suppression off.
     pub min_customers: i64,
-    /// So is money of a segment of which one customer is more than this share.
+    /// Money of a segment is suppressed as well if more than this share of it is one customer's.
     pub max_share: f64,
     /// Publish a month that is not closed, flagged.
     pub allow_incomplete: bool,
-    /// How many of the newest periods are published again when their numbers would be others.
+    /// How many of the newest periods are published again when their numbers would change.
     pub restate_months: i32,
     /// Bytes that queries may use; `None` takes what the machine offers.
     pub memory_limit: Option<usize>,
@@ -53,7 +53,7 @@ pub struct Method {
     pub default_margin_rate: f64,
     /// The quantile of positive customer-month totals at which money is capped for inference.
     pub winsor_quantile: f64,
-    /// What money a year later is worth less, as a rate: 0.1.
+    /// The yearly rate at which later money is discounted, as 0.1.
     pub annual_discount_rate: f64,
     /// How far the analysed revenue may be from finance's ledger, as a share of it.
     pub ledger_tolerance: f64,
@@ -61,7 +61,7 @@ pub struct Method {
     pub inactivity_months: i32,
     /// The answer to each score that a customer expects to give: NPS, CSAT, CES.
     pub expectations: [f64; 3],
-    /// Which of these are finance's to say, and were left at their defaults.
+    /// Those of these settings that only finance can know and that were left at their defaults.
     pub assumed: Vec<&'static str>,
     /// The first month of complete history; the month of the first sale where it is not set.
     pub history_from: Option<Month>,
@@ -203,7 +203,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     }
 }
 
-/// What a company's finance department says of it; its numbers rest on guesses until it does.
+/// The settings that only a company's finance department can know: until it sets them, numbers rest on guesses.
 const FINANCE: &[&str] =
     &["annual_discount_rate", "inactivity_months", "nps_expectation", "csat_expectation", "ces_expectation"];
 

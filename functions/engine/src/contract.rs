@@ -216,18 +216,19 @@ impl Source {
         self.time.is_none()
     }
 
-    /// The condition in SQL under which a row can be a copy of another: it says who it is.
+    /// The SQL condition under which a row has an identity; a row without one is never taken for a copy of another.
     pub(crate) fn identified(&self) -> String {
         self.identity.iter().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Whether rows may say not who they are, and a copy counts like any other.
+    /// Whether rows may lack an identity; copies among those count like any other row.
     pub(crate) fn may_lack_identity(&self) -> bool {
         self.columns.iter().any(|column| column.presence != Required && self.identity.contains(&column.name))
     }
 
-    /// SQL for the ids that several rows have which may be used, within a month where there are months: how many rows, and how many
-    /// that differ. `differing` says which: `= 1` those of copies only, `> 1` the others.
+    /// SQL for the ids that several usable rows share, within a month if the source has a time: how many rows there
+    /// are, and how many different contents. `differing` is the condition on the latter: `= 1` finds plain copies, `>
+    /// 1` rows that differ.
     pub(crate) fn repeated(&self, differing: &str) -> String {
         let month = self.time.map(|_| "month");
         let identity: Vec<&str> = self.identity.iter().copied().chain(month).collect();
@@ -253,14 +254,14 @@ impl Source {
         )
     }
 
-    /// The condition in SQL under which a row that can be read is used, behind another.
+    /// What has to follow a SQL condition for readable rows to make it one for used rows, if consent is asked for.
     fn consented(&self) -> &'static str {
         let asks = self.columns.iter().any(|column| column.name == "consent");
         if asks { " and consent is not false" } else { "" }
     }
 
-    /// SQL for the rows that count, do not say who they are, and are the same in every column: how many there are of each, and
-    /// how many more of all than if each were there once.
+    /// SQL for the rows that count, have no identity, and are the same in every column: how many there are of each, and
+    /// how many there are in all beyond the first of each.
     pub(crate) fn indistinct(&self) -> String {
         let all: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
         let tells = |column: &&Column| column.presence != Optional || column.name == "customer_id";
@@ -403,7 +404,7 @@ pub(crate) fn audited(
     }
 
     let plan = || format!("cannot read {}", source.name);
-    // Flat: DataFusion takes seconds to simplify one case within another within another.
+    // One flat case: DataFusion takes seconds to simplify cases within cases.
     let reasons = reasons.into_iter().map(|(broken, reason)| (Box::new(broken), Box::new(lit(reason)))).collect();
     let otherwise = Some(Box::new(typed_null(&DataType::Utf8)));
     typed.push(Expr::Case(Case::new(None, reasons, otherwise)).alias("rejected"));
@@ -424,8 +425,9 @@ pub(crate) fn audited(
     })
 }
 
-/// The times of a staged column that name no zone: how many rows, the first and the last of them; no row where every time names
-/// its own. `None` for a column that is not there, or whose type settles it. A bare date is no time: its zone is `timezone`.
+/// A query for the times of a staged column that name no zone: how many there are, the first and the last. It gives no
+/// row if every time names its zone. `None` if the column is not there, or if its type settles the question. A bare
+/// date does not count as a time: its zone is `timezone`.
 ///
 /// # Errors
 /// [`Error::Query`] if it cannot be planned.
@@ -448,7 +450,7 @@ pub(crate) fn without_zone(staged: DataFrame, column: &str) -> Result<Option<Dat
     Ok(Some(rows.context(|| format!("cannot read {column}"))?))
 }
 
-/// A column's name without what people spell differently.
+/// A column's name without case and punctuation, in which spellings differ.
 pub(crate) fn spelling(name: &str) -> String {
     name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -496,7 +498,7 @@ fn always_readable(found: &DataType, kind: Kind) -> bool {
     }
 }
 
-/// A type in the words of SQL; one that it has no word for as Arrow calls it.
+/// A type in the words of SQL, or in Arrow's where SQL has none for it.
 pub(crate) fn in_sql(found: &DataType) -> String {
     match found {
         found if is_text(found) => "text".to_owned(),
@@ -519,8 +521,8 @@ fn is_text(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// The value; of a decimal, one with the digits of its type. A damaged page can hold more, and a cast to a wider type does not
-/// look.
+/// The value, checked if it is a decimal. A damaged page can hold a number with more digits than its type has, which a
+/// cast to a wider type would not notice.
 fn checked(raw: Expr, found: &DataType, name: &'static str) -> Expr {
     if !matches!(found, DataType::Decimal128(..)) {
         return raw;
@@ -536,7 +538,7 @@ fn checked(raw: Expr, found: &DataType, name: &'static str) -> Expr {
 /// Whether the decimals of a column have the digits of their type; other columns do.
 ///
 /// # Errors
-/// That of a file which cannot be decoded, with the column's name.
+/// The error of a file that cannot be decoded, with the column's name.
 pub(crate) fn within_precision(name: &str, column: &ArrayRef) -> datafusion::error::Result<()> {
     let DataType::Decimal128(precision, scale) = *column.data_type() else { return Ok(()) };
     column.as_primitive::<Decimal128Type>().validate_decimal_precision(precision).map_err(|_| {
@@ -589,7 +591,7 @@ fn read_instant(raw: Expr, found: &DataType, config: &Config) -> Result<Expr, &'
     let naive = config.method.naive_timezone;
     Ok(match found {
         DataType::Timestamp(_, Some(_)) => try_cast(raw, instant_type()),
-        // Statistics of files are understood through casts only.
+        // Only casts, as DataFusion can compare the statistics of files through nothing else.
         DataType::Timestamp(_, None) if naive == chrono_tz::UTC => {
             try_cast(try_cast(raw, DataType::Timestamp(TimeUnit::Microsecond, None)), instant_type())
         }

@@ -15,7 +15,7 @@ use crate::rows::Money;
 /// The segment of a number about everybody.
 pub(crate) const ALL: &str = "(all)";
 
-/// The segment of customers of whom the lake names none.
+/// The segment of customers for whom the lake names none.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
 /// The bands of an answer, from the lowest.
@@ -118,7 +118,7 @@ pub struct Row {
     /// The sources whose rows can move it.
     #[serde(skip)]
     pub reads: Vec<&'static str>,
-    /// Of the money that the number adds up, that of one customer.
+    /// How much of the money that the number adds up is one customer's.
     #[serde(skip)]
     pub concentration: Option<Concentration>,
 }

@@ -1,4 +1,4 @@
-//! What the sources with a time say of themselves: from when to when they reach, and with that which months are closed.
+//! The sources with a time: from when to when each reaches, and therefore which months are closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub struct Feed {
     pub first: DateTime<Utc>,
     /// The latest readable row that is not in the future.
     pub last: DateTime<Utc>,
-    /// The latest time that is not in the future, of whatever row: until then we know what happened.
+    /// The latest time of any row, rejected or not, that is not in the future: what happened until then is known.
     pub(crate) known_until: DateTime<Utc>,
     /// Rows of the source after staging.
     pub rows: u64,
@@ -103,8 +103,9 @@ pub(crate) fn choose(
 }
 
 impl Plan {
-    /// What the month after the reported one waits for, in a sentence: the feeds that do not reach its last days, and its end.
-    /// `None` where it is closed as well, as an earlier one was asked for, or where even the reported one is not closed.
+    /// What the month after the reported one waits for, in a sentence: the feeds that do not reach its last days, and
+    /// its end. `None` if that month is closed as well, because an earlier one was asked for, or if even the reported
+    /// one is not closed.
     pub fn next_waits_for(&self, engine: &Engine, now: DateTime<Utc>) -> Option<String> {
         let zone = engine.config.timezone;
         let next = self.period + 1;
@@ -127,7 +128,8 @@ impl Plan {
     }
 }
 
-/// Footers may know of a last row that turned out unusable: looks again at what was used of the reported month.
+/// Refuses the reported month if the last row that was used of it comes too early. Until then only footers had been
+/// asked, and the last row that they know of may have turned out to be unusable.
 ///
 /// # Errors
 /// [`Error::NotReady`] naming the feed.
@@ -175,7 +177,7 @@ async fn of(
     let staged = view.staged(session, source).await?;
     let model = engine.models.get(&format!("staging/{}", source.name))?;
     let reads: BTreeSet<String> = model.references()?.iter().map(|table| table.table().to_owned()).collect();
-    // Row by row from one table, or every object of every table that is read may matter to every month.
+    // Unless staging takes its rows one by one from one table, any object that it reads may matter to any month.
     let passed = session::passes_through(staged.logical_plan(), time).filter(|_| reads.len() == 1);
     if passed.is_some() {
         every_object_has_its_columns(engine, source, staged.logical_plan())?;
@@ -203,7 +205,7 @@ async fn of(
         let files = files.flat_map(|raw| raw.objects.iter().map(|object| raw.location.name_of(&object.meta.location)));
         format!("cannot read {} from {}", source.name, file_list(files.collect()))
     };
-    // What is no date of any calendar is a stray like others, and not where the feed begins.
+    // A time before the year 1 is a stray like others, and not where the feed begins.
     let earliest = DateTime::from_timestamp(-62_135_596_800, 0).unwrap_or_default();
     let bounds = vec![("now", instant(now)), ("earliest", instant(earliest))];
     let ends = session::read_only(session, &sql).await.and_then(|ends| ends.with_param_values(bounds));
@@ -219,7 +221,7 @@ async fn of(
     Ok(Feed { first, last, known_until, rows: ends.count("rows", 0)?, column, reads })
 }
 
-/// A file that lacks a column of the contract would read as null in silence.
+/// Refuses a file that lacks a required column, which would silently be read as null.
 fn every_object_has_its_columns(engine: &Engine, source: &Source, staged: &LogicalPlan) -> Result<()> {
     for column in source.columns.iter().filter(|column| column.presence != Presence::Optional) {
         let Some((raw, name)) = session::passes_through(staged, column.name) else { continue };
@@ -261,7 +263,8 @@ pub struct Outside {
     pub future: u64,
 }
 
-/// Counts them, reading only objects that may hold such rows and whose footers do not say how many.
+/// Counts the rows of a source that no rollup counts, reading only objects that may hold such rows and whose footers do
+/// not say how many.
 pub(crate) async fn outside(engine: &Engine, plan: &Plan, source: &str, now: DateTime<Utc>) -> Result<Outside> {
     let zone = engine.config.timezone;
     let (start, end) = (plan.history_start.start(zone), plan.period.end(zone));

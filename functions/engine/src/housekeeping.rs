@@ -1,4 +1,4 @@
-//! What is done to the output beside publishing: what nobody needs any more goes, and so do customers who ask for it.
+//! What is done to the output beside publishing: deleting what nobody needs any more, and forgetting customers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ pub struct Unused {
 /// The folders in which objects may become useless. What is anywhere else is not ours to judge.
 const FOLDERS: [&str; 5] = ["facts", "snapshots", "runs", "publications", "plans"];
 
-/// The objects that no publication of any period stands on, also none before the visible one, and that are older than
-/// `age`: a run under way may be about to stand on younger ones. Those that name others come first.
+/// The objects that no publication stands on, be it the visible one of its period or an earlier one, and that are older
+/// than `age`: a run under way may be about to use younger ones. Objects that name others come first.
 pub(crate) async fn unused(output: &Location, age: Duration, now: DateTime<Utc>) -> Result<Vec<Unused>> {
     let rewritten = Rewritten::read(output).await?;
     let mut used: BTreeSet<String> = BTreeSet::new();
@@ -110,7 +110,7 @@ pub struct Forgotten {
     pub rows: u64,
 }
 
-/// One time that customers were forgotten, below `forgotten/`. It names no customer.
+/// The record of one time that customers were forgotten, below `forgotten/`. It names no customer.
 #[derive(Debug, Serialize, Deserialize)]
 struct Forgetting {
     at: DateTime<Utc>,
@@ -133,7 +133,7 @@ impl Rewritten {
         Ok(Self(forgettings.into_iter().flat_map(|forgetting| forgetting.replaced).collect()))
     }
 
-    /// A table as it is there: itself, or what took its place.
+    /// The table itself if it is still there, or else what took its place.
     pub(crate) async fn there(output: &Location, table: FactTable) -> Result<FactTable> {
         let place = output.join(&table.key);
         match place.store().head(place.path()).await {
@@ -174,11 +174,11 @@ struct Removed {
     revenue: Money,
 }
 
-/// Writes everything below the output that holds customers' ids anew without them, and deletes what held them: facts,
-/// snapshots, and lists of rejected rows. Published numbers name nobody and stay; the next run restates those of the newest
-/// months. Only looks where `now` is `None`.
+/// Rewrites everything below the output that holds these customers' ids (facts, snapshots, and lists of rejected rows)
+/// without them, and deletes what held them. Published numbers name nobody and stay; the next run restates those of the
+/// newest months. If `now` is `None`, only counts.
 ///
-/// Cut short, it is done again from the start: what is not rewritten yet still holds the ids.
+/// If it is cut short, call it again: what is not rewritten yet still holds the ids.
 pub(crate) async fn forget(
     output: &Location,
     customers: &BTreeSet<String>,
@@ -292,7 +292,7 @@ impl Counts {
 fn without(bytes: Bytes, column: &str, named: &BTreeSet<String>) -> datafusion::error::Result<Option<Without>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
     let Ok(position) = reader.schema().index_of(column) else { return Ok(None) };
-    // Whose they are is in one column: most files end here.
+    // One column says whose the rows are; for most files that is enough.
     let only = ProjectionMask::roots(reader.parquet_schema(), [position]);
     let mut found = false;
     for batch in reader.with_projection(only).build()? {

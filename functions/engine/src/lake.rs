@@ -259,8 +259,8 @@ fn same_format(name: &str, location: &Location, objects: &[InputObject]) -> Resu
     Ok(first.format)
 }
 
-/// The columns of a source. Planning takes DataFusion the square of their number: half a minute here, and six times as many would
-/// take a quarter of an hour.
+/// The most columns that a source may have. The time that DataFusion takes to plan grows with the square of their
+/// number: half a minute for this many, a quarter of an hour for six times as many.
 const MOST_COLUMNS: usize = 5_000;
 
 /// One schema for all objects: the columns of any of them; differing types meet in a wider one.
@@ -398,7 +398,8 @@ impl ObjectTable {
         Self { store, format: Format::Parquet, schema: TableSchema::from(schema), files, sorted_by: Vec::new() }
     }
 
-    /// The table of objects of which each is sorted by these columns: a query may merge them instead of sorting.
+    /// The same table, told that each of its objects is sorted by these columns: a query may merge them instead of
+    /// sorting.
     pub(crate) fn sorted_by(self, columns: &[&str]) -> Self {
         Self { sorted_by: columns.iter().map(|column| (*column).to_owned()).collect(), ..self }
     }

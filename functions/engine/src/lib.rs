@@ -110,7 +110,7 @@ pub struct Engine {
     batch_rows: usize,
     /// Whether a published period may see customers as they are today.
     refresh_dimensions: bool,
-    /// Whether a published period may be computed anew only because this version computes it in another way.
+    /// Whether a published period is computed anew if only the version moved.
     refresh_version: bool,
     /// The pointers as they were before the lake was listed: whoever moved one since may have seen more.
     pointers: Arc<BTreeMap<String, Option<String>>>,
@@ -119,7 +119,7 @@ pub struct Engine {
 /// What a run is doing, for whoever watches.
 #[derive(Debug, Clone)]
 pub enum Progress {
-    /// The plan is made: the reported month, and how many months of facts have to be read of how many.
+    /// The plan is made: it has a reported month, and some of its months have to be read.
     Planned {
         /// The reported month.
         period: Month,
@@ -152,9 +152,9 @@ pub struct Outcome {
     pub months_read: Vec<Month>,
     /// Copies that an earlier run had left unfinished.
     pub repaired: usize,
-    /// The version that published it, where this one computes it in another way and nothing else moved.
+    /// The version that published it, if only the version moved since: this one would compute it in another way.
     pub other_version: Option<String>,
-    /// How many numbers have which status, where this run published them.
+    /// How many numbers have each status, if this run published them.
     pub statuses: BTreeMap<&'static str, usize>,
 }
 
@@ -170,7 +170,7 @@ impl Prepared {
     /// The inputs that moved since a run was published.
     fn moved_since(&self, then: &Manifest) -> BTreeSet<String> {
         let mut moved = self.basis.moved_since(&then.basis);
-        // What another version reads in another way may be another stray.
+        // Another version may take other rows for strays: then it is the version that moved, and not the source.
         if !moved.contains(restatement::VERSION_MOVED) {
             moved.extend(restatement::strays_moved(&self.ledgers, &then.rows));
         }
@@ -205,17 +205,18 @@ impl Engine {
         })
     }
 
-    /// Works with so many partitions, and so many rows at once. No number depends on either.
+    /// Works with `cores` partitions, and takes `batch_rows` rows at once. No number depends on either.
     pub fn with_parallelism(self, cores: usize, batch_rows: usize) -> Self {
         Self { cores, batch_rows, ..self }
     }
 
-    /// Lets a period that is published already see customers as they are today, not as they were when it was first published.
+    /// Lets a period that is already published see customers as they are today, instead of as they were at its first
+    /// publication.
     pub fn refreshing_dimensions(self) -> Self {
         Self { refresh_dimensions: true, ..self }
     }
 
-    /// Lets a period that is published already be computed as this version computes it, though nothing else moved.
+    /// Lets a period that is already published be computed the way this version does, even if nothing else moved.
     pub fn refreshing_version(self) -> Self {
         Self { refresh_version: true, ..self }
     }
@@ -254,7 +255,7 @@ impl Engine {
         let plan = self.plan(period, now).await?;
         let months_read: Vec<Month> = plan.to_read().map(|month| month.month).collect();
         let prepared = self.prepare(&plan, now, progress).await?;
-        // Whoever logs with a span for the run finds its lines by it.
+        // If the caller logs within a span that has the field, the lines of the run can be found by its id.
         tracing::Span::current().record("run_id", prepared.run_id.as_str());
         let period = plan.period.to_string();
         let outcome = |pointer, published, repaired, other_version| Outcome {
@@ -309,7 +310,7 @@ impl Engine {
             // Whoever won published something: if it is the same, there is nothing left to do.
             Err(Error::Conflict(lost)) => match publish::published(&self.output, &period).await? {
                 Some(winner) if winner.pointer.run_id == run.run_id => {
-                    // It may have died before its copies.
+                    // The winner may have died before it made its copies.
                     let repaired = publish::copy(self, &period, &winner.pointer).await?;
                     Ok(outcome(winner.pointer, false, repaired, None))
                 }
@@ -319,7 +320,7 @@ impl Engine {
         }
     }
 
-    /// Everything of a run up to its identity: facts, snapshots, and what became of every row.
+    /// Everything that a run's identity is made of: facts, snapshots, and what became of every row.
     async fn prepare(&self, plan: &Plan, now: DateTime<Utc>, progress: &(dyn Fn(Progress) + Sync)) -> Result<Prepared> {
         plan::refuse_currencies(self, plan).await?;
         let facts = self.facts(plan, progress).await?;
@@ -346,7 +347,7 @@ impl Engine {
         Ok(Prepared { basis, ledgers, rejected, run_id })
     }
 
-    /// What the numbers of a plan stand on, with its facts.
+    /// What the numbers of a plan stand on, given its facts.
     async fn basis(&self, plan: &Plan, facts: Vec<Record>, look_ahead: Option<Record>) -> Result<Basis> {
         let mut snapshots = snapshot::take(self, plan.period).await?;
         // A customer's segment is what it was when the period was first published: a list of today would restate the past.
@@ -446,7 +447,7 @@ impl Engine {
     }
 }
 
-/// The folders and files directly below a place that hold tables: a name for SQL, and the URL.
+/// The folders and files directly below a place that hold tables, each with its name in SQL and its URL.
 ///
 /// # Errors
 /// [`Error::Store`] for a place that cannot be listed.
@@ -471,11 +472,11 @@ async fn or_newest(config: &Config, stores: &Stores, period: Option<Month>) -> R
     }
 }
 
-/// The files that are published of a period, or of the newest one, by name: each is what was written down when it was
-/// published. What names customers is not among them. Needs no lake, only the output.
+/// The published files of a period, or of the newest one, by name, each held against the hash that was written down
+/// when it was published. Files that name customers are not among them. Needs no lake, only the output.
 ///
 /// # Errors
-/// [`Error::Input`] if there is none, or a file is gone or another one.
+/// [`Error::Input`] if there is none, or if a file is gone or not what was written.
 pub async fn pull(
     config: &Config,
     stores: &Stores,
@@ -486,7 +487,7 @@ pub async fn pull(
     Ok((period, pointer, files))
 }
 
-/// Links to these files, for whoever has no key to the store: name and link. Needs no lake, only the output.
+/// Links to the same files, by name, for somebody who has no key to the store. Needs no lake, only the output.
 ///
 /// # Errors
 /// [`Error::Input`] if there is none, or the store makes no links.
@@ -504,7 +505,7 @@ pub async fn links(
 /// Every publication of a period, or of all periods, newest first. Needs no lake, only the output.
 ///
 /// # Errors
-/// [`Error::Input`] if nothing is published, or what was written down of a publication cannot be read.
+/// [`Error::Input`] if nothing is published, or if the record of a publication cannot be read.
 pub async fn publications(config: &Config, stores: &Stores, period: Option<Month>) -> Result<Vec<Listed>> {
     let output = stores.locate(&config.output)?;
     let periods = match period {
@@ -539,7 +540,8 @@ pub async fn newest(config: &Config, stores: &Stores) -> Result<(String, Pointer
     Ok((period, pointer))
 }
 
-/// Finance's sign-off of a published period, or its withdrawal: while a period is closed, no run takes its place.
+/// Records finance's sign-off of a published period, or its withdrawal. While a period is closed, no run replaces what
+/// is published of it.
 ///
 /// # Errors
 /// [`Error::Input`] if it is not published; [`Error::Conflict`] if somebody publishes it at the same time.
@@ -556,14 +558,15 @@ pub async fn close(
             pointer.closed_at = closed.then_some(now);
         }
         pointer.closed = closed;
-        // What is open is restated, or is what it would be.
+        // An open period needs no such mark: the next run restates it if its inputs moved.
         pointer.stale.retain(|_| closed);
     })
     .await
 }
 
-/// Holds what is published of a period, or of all periods, against what was written down when it was. By period: how many
-/// objects there were to look at, and what is wrong with some, in words. Needs no lake, only the output.
+/// Holds what is published of a period, or of all periods, against the hashes that were written down when it was
+/// published. Gives for each period how many objects there were to look at, and in words what is wrong with some of
+/// them. Needs no lake, only the output.
 ///
 /// # Errors
 /// [`Error::Input`] if nothing is published, or a pointer or a manifest cannot be read.
@@ -587,8 +590,8 @@ pub async fn verify(
     Ok(verified)
 }
 
-/// The objects below the output that nothing published stands on, and that are older than `age`; deletes them unless it only
-/// looks. Needs no lake, only the output.
+/// Finds the objects below the output that no publication stands on and that are older than `age`, and deletes them
+/// unless `only_look` is set. Needs no lake, only the output.
 ///
 /// # Errors
 /// [`Error::Input`] if a publication cannot be read, or a period's pointer is gone; then nothing is deleted.
@@ -602,18 +605,19 @@ pub async fn collect_garbage(
     let output = stores.locate(&config.output)?;
     let unused = housekeeping::unused(&output, age, now).await?;
     if !only_look {
-        // A list: a task that goes on with it cannot be of any lifetime.
+        // Collected first: an iterator that borrows would tie the future that awaits it to a lifetime.
         let keys: Vec<String> = unused.iter().map(|object| object.key.clone()).collect();
         housekeeping::delete(&output, keys).await?;
     }
     Ok(unused)
 }
 
-/// Writes everything below the output that holds ids of these customers anew without them; without `now` only looks. The
-/// lake is its owner's: what it still holds comes back with the next rollup of a month.
+/// Rewrites everything below the output that holds ids of these customers, without them. If `now` is `None`, it only
+/// counts what it would rewrite. The lake is not touched: what it still holds of them comes back with the next rollup
+/// of a month.
 ///
 /// # Errors
-/// [`Error::Store`] where an object cannot be written; what was not rewritten still holds the ids, so do it again.
+/// [`Error::Store`] if an object cannot be written. Call it again then: what was not rewritten still holds the ids.
 pub async fn forget(
     config: &Config,
     stores: &Stores,
@@ -624,7 +628,7 @@ pub async fn forget(
     housekeeping::forget(&output, customers, now).await
 }
 
-/// A session with the functions and the schemas of every other one, and no table: for trying models on made-up rows.
+/// A session with all functions and schemas and no table, for trying models on made-up rows.
 ///
 /// # Errors
 /// [`Error::Query`] if there is no folder for temporary files.

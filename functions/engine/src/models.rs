@@ -16,7 +16,7 @@ include!(concat!(env!("OUT_DIR"), "/models.rs"));
 /// The layers, in the order in which they read each other.
 const LAYERS: [&str; 5] = ["staging", "facts", "windows", "measures", "checks"];
 
-/// Where a model is that came with this version.
+/// The origin of a model that came with this version.
 const EMBEDDED_ORIGIN: &str = "embedded";
 
 /// One SQL file.
@@ -64,8 +64,9 @@ impl Model {
         Ok(tables)
     }
 
-    /// Refuses a reference to a table that is not complete where the model runs: a month's session has only the objects
-    /// of that month, and what the plan does not know of cannot make a month stale.
+    /// Refuses a reference to a table that would be incomplete where the model runs, or that the plan does not know of:
+    /// a month's session has only the objects of that month, and a change of an unknown table would not make its facts
+    /// stale.
     fn check_references(&self) -> Result<()> {
         let layer = self.name.split('/').next().unwrap_or_default();
         let is_dimension = |table: &str| contract::source(table).is_some_and(Source::is_dimension);

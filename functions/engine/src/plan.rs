@@ -24,7 +24,7 @@ pub(crate) const FACTS_FORMAT: u32 = 8;
 /// How far after the reported month a repeated contact still counts.
 const LOOK_AHEAD: Duration = Duration::days(7);
 
-/// The facts that are made of the days after the reported month, from the feed that they are about.
+/// The fact table that is made of the days after the reported month too, and the feed that it is made from.
 pub(crate) const LOOKED_AHEAD: (&str, &str) = ("service_contact", "interactions");
 
 /// What a run will do.
@@ -44,7 +44,7 @@ pub struct Plan {
     pub(crate) known_until: DateTime<Utc>,
     /// The sources with a time, by name.
     pub feeds: Arc<BTreeMap<&'static str, Feed>>,
-    /// Why the month is not closed, where a run was asked for all the same.
+    /// Why the month is not closed, if it is to be published all the same.
     pub incomplete: Option<String>,
 }
 
@@ -57,7 +57,8 @@ pub struct MonthPlan {
     pub fingerprint: String,
     /// The objects that it is made from with their versions, as one hash for each feed.
     pub(crate) inputs: BTreeMap<String, String>,
-    /// The first instant whose rows do not count: the end of the month or, if it is not over, what follows the run's.
+    /// The first instant whose rows do not count: the end of the month or, if the month is not over, the instant after
+    /// the run's.
     pub(crate) until: DateTime<Utc>,
     /// The finished facts, if they are there.
     pub record: Option<Record>,

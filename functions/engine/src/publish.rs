@@ -130,7 +130,7 @@ pub(crate) async fn publication(output: &Location, period: &str, pointer: &Point
     parsed(&output.join(&pointer.publication(period)).join(PUBLICATION)).await
 }
 
-/// The pointers of a period: the visible one, and those that it took the place of, one after another.
+/// The pointers of a period: the visible one, then those that it replaced, newest first.
 pub(crate) async fn publications(output: &Location, period: &str) -> Result<Vec<Pointer>> {
     let mut pointers = Vec::new();
     let mut next = published(output, period).await?.map(|published| published.pointer);
@@ -147,7 +147,7 @@ async fn parsed<T: DeserializeOwned>(location: &Location) -> Result<T> {
     serde_json::from_slice(&bytes).map_err(|error| unreadable(location, &error, &bytes, "restore it from a backup"))
 }
 
-/// Why JSON of ours cannot be read: another version wrote it, as `written` with it says, or it is damaged.
+/// Why JSON of ours cannot be read: another version wrote it, which `written` names, or it is damaged.
 pub(crate) fn unreadable(location: &Location, error: &serde_json::Error, written: &[u8], way_out: &str) -> Error {
     let written: Value = serde_json::from_slice(written).unwrap_or_default();
     Error::Input(match written["version"].as_str().filter(|version| *version != VERSION) {
@@ -171,7 +171,7 @@ pub(crate) async fn published(output: &Location, period: &str) -> Result<Option<
         Ok(pointer) => return Ok(Some(Published { pointer, e_tag })),
         Err(error) => error,
     };
-    // A pointer names no version; what was written down of the publication does.
+    // A pointer names no version; the record of its publication does.
     let pointer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let place = output.join(&format!("publications/{period}/{}", pointer["seq"])).join(PUBLICATION);
     let written = place.get().await?.map(|(bytes, _)| bytes).unwrap_or_default();
@@ -224,7 +224,7 @@ pub(crate) async fn manifest(output: &Location, period: &str, pointer: &Pointer)
     parsed(&output.join(&pointer.folder(period)).join("manifest.json")).await
 }
 
-/// Moves a period's pointer to itself, with another mark; whoever publishes at the same time starts again, and sees it.
+/// Changes the marks of a period's pointer. Whoever publishes at the same time is refused, starts again, and sees them.
 pub(crate) async fn mark(output: &Location, period: &str, change: impl FnOnce(&mut Pointer)) -> Result<Pointer> {
     let nothing = || Error::Input(format!("{period} is not published; `cxroi run --period {period}` publishes it"));
     let Published { mut pointer, e_tag } = published(output, period).await?.ok_or_else(nothing)?;
@@ -299,7 +299,7 @@ impl Run<'_> {
         }
         folder.join("manifest.json").put(pretty(&self.manifest(rows, files))).await?;
 
-        // What the numbers stand on is there to look them up, whatever was deleted meanwhile.
+        // Nothing is published whose facts somebody deleted meanwhile: nobody could look its numbers up.
         let tables: Vec<&FactTable> = self.basis.tables().collect();
         let paths = tables.iter().map(|table| output.join(&table.key).path().clone());
         for (table, head) in tables.iter().zip(heads(output.store(), paths).await) {
@@ -313,7 +313,7 @@ impl Run<'_> {
         }
 
         let earlier = earlier(output, &period).await?;
-        // A number that a cut-off writer claimed stays unused: the sequence grows, it need not be dense.
+        // A number that was claimed by a writer that died stays unused: the sequence grows, but it may have gaps.
         let mut seq = before.map_or(0, |before| before.published.pointer.seq) + 1;
         let pointer = loop {
             let (run_id, attempt) = (self.run_id.clone(), attempt.clone());
@@ -433,7 +433,7 @@ impl Run<'_> {
 /// The folder of the newest period's files for people.
 const LATEST: &str = "summaries/latest/";
 
-/// What is copied of a publication, and to where: the files that it has, which an older version may have had fewer of.
+/// What is copied of a publication, and to where. An older version may have published fewer files.
 pub(crate) async fn copies(output: &Location, period: &str, pointer: &Pointer) -> Result<Vec<(String, String)>> {
     let (run, place) = (pointer.folder(period), pointer.publication(period));
     let mut copies = vec![
@@ -495,7 +495,8 @@ pub(crate) async fn copy(engine: &Engine, period: &str, pointer: &Pointer) -> Re
     let mut written = 0;
     loop {
         written += copy_once(engine, period, &pointer).await?;
-        // A publication meanwhile that found its bytes here already left no trace, and ours may have replaced them.
+        // Another publication may have found its own bytes here meanwhile and written nothing, and ours then replaced
+        // them.
         match published(&engine.output, period).await? {
             Some(found) if found.pointer.seq != pointer.seq => pointer = found.pointer,
             _ => return Ok(written),
@@ -507,7 +508,7 @@ async fn copy_once(engine: &Engine, period: &str, pointer: &Pointer) -> Result<u
     let mut written = 0;
     for (from, key) in copies(&engine.output, period, pointer).await? {
         let (from, to) = (engine.output.join(&from), engine.output.join(&key));
-        // Look at the copy before the pointer: a copy that changes after that refuses the write.
+        // Read the copy before the pointer: if the copy changes after that, the write is refused.
         loop {
             let found = to.get().await?;
             if published(&engine.output, period).await?.is_none_or(|published| published.pointer.seq != pointer.seq) {

@@ -21,7 +21,7 @@ use crate::rollup::FactTable;
 use crate::store::Location;
 use crate::summary::SCHEMA;
 
-/// What names customers of a run's own files: it stays where it is.
+/// The one of a run's own files that names customers, and is never handed out.
 const REJECTED: &str = "rejected.parquet";
 
 /// What `summary.json` says of itself.
@@ -61,9 +61,9 @@ async fn visible(output: &Location, period: &str) -> Result<Pointer> {
 pub struct Listed {
     /// What was written down of it.
     pub publication: Publication,
-    /// How many numbers it changed of the publication before.
+    /// How many numbers of the publication before it changed.
     pub changed: usize,
-    /// The pointer with what finance and a schedule marked it with, while the publication is visible.
+    /// Its pointer with the marks of finance and of a schedule, if it is the visible publication.
     pub visible: Option<Pointer>,
 }
 

@@ -35,11 +35,12 @@ use crate::{Engine, measures, session, suppression};
 /// A source may lose one row in a hundred to bad values before the run is refused.
 const REJECTED_LIMIT: f64 = 0.01;
 
-/// A query is seldom busy with all of the machine: two keep it so, and more would only take memory.
+/// How many queries run at a time. One alone seldom keeps the whole machine busy, and more than two would only take
+/// memory.
 pub(crate) const AT_ONCE: usize = 2;
 
-/// What the name of facts ends with that come customer by customer and month by month: `facts.customer_history` has the rows of
-/// `facts.customer_month`.
+/// How the names of fact tables end that are sorted by customer and then by month: `facts.customer_history` has the
+/// rows of `facts.customer_month`.
 const HISTORY: &str = "_history";
 
 /// The window whose rows are a customer's whole history.
@@ -81,7 +82,7 @@ impl Ledger {
         self.counts.rejected + self.outside.undated + self.outside.future
     }
 
-    /// Whether more than one in a hundred repeats another without an id that says that it is one.
+    /// Whether more than one row in a hundred repeats another and has no id that would tell whether it is a copy.
     fn may_be_twice(&self) -> bool {
         self.counts.indistinct as f64 > REJECTED_LIMIT * self.read as f64
     }
@@ -234,7 +235,8 @@ async fn windows(engine: &Engine, reported: &Reported, session: &SessionContext,
     }
 }
 
-/// The session that a model runs in: what comes customer by customer stays so in one partition, and nobody need hold and sort it.
+/// The session that a model runs in. If the model reads tables that are sorted by customer, it has one partition, in
+/// which rows stay sorted and no operator has to hold and sort them.
 pub(crate) fn in_order(session: &SessionContext, model: &Model) -> Result<SessionContext> {
     let is_by_customer = model.grain().first() == Some(&"customer_id");
     let in_order =
@@ -354,7 +356,7 @@ pub(crate) async fn estimates(
     rows.extend(quality(reported.history(), ledgers));
     rows.extend(caps(engine, session).await?);
     rows.push(unknown_assignments(engine, session).await?);
-    // Of an earlier month only the windows are flagged that hold it.
+    // This is about the reported month: for an earlier one, only the windows that hold it are flagged.
     let of_month = |row: &Row| row.metric == "revenue_reconciliation" && row.flags.contains(&measures::NOT_RECONCILED);
     if rows.iter().any(of_month) {
         let flag = |row: Row| {

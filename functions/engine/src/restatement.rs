@@ -33,7 +33,7 @@ const SETTINGS_MOVED: &str = "settings";
 /// The mover of numbers that were published before their month was closed.
 const COMPLETENESS_MOVED: &str = "completeness";
 
-/// The mover of numbers that customers left who are to be forgotten.
+/// The mover of numbers that changed because customers were forgotten.
 const FORGOTTEN: &str = "forgotten customers";
 
 /// What a run stands on: what a later one is held against.
@@ -111,9 +111,9 @@ impl Basis {
         facts.chain(self.snapshots.values().flat_map(|taken| std::iter::once(&taken.table).chain(&taken.rejected)))
     }
 
-    /// The sources that are not what they were `then`, beside `settings` and `version`. Where the facts of a month are what
-    /// they were, its files may have been written again, and nothing moved; where they are not, each source counts whose
-    /// files of the month are others.
+    /// What moved since `then`: sources, and beside them `settings`, `version` and the like. Where the facts of a month
+    /// are what they were, nothing moved, even if its files were written again; where they are not, each source counts
+    /// whose files of that month are different.
     pub(crate) fn moved_since(&self, then: &Self) -> BTreeSet<String> {
         let mut moved = BTreeSet::new();
         let mut unexplained = false;
@@ -166,14 +166,14 @@ impl Basis {
                 moved.insert(name.clone());
             }
         }
-        // Of the same files, the same version with the same settings makes something else only without somebody.
+        // The same version with the same settings makes other facts of the same files only if customers were forgotten.
         if unexplained && !moved.contains(VERSION_MOVED) && !moved.contains(SETTINGS_MOVED) {
             moved.insert(FORGOTTEN.to_owned());
         }
         moved
     }
 
-    /// Rows by source that months of history have more than they had `then`.
+    /// By source, how many more rows the months of history have than they had `then`.
     pub(crate) fn rows_since(&self, then: &Self) -> BTreeMap<String, u64> {
         let mut late = BTreeMap::new();
         let then: HashMap<&str, &Record> = then.facts.iter().map(|record| (record.month.as_str(), record)).collect();
@@ -188,7 +188,7 @@ impl Basis {
     }
 }
 
-/// The sources whose rows that belong to no month are others; that is seen in what was rejected.
+/// The sources whose numbers of rows that belong to no month changed; that shows in what was rejected.
 pub(crate) fn strays_moved(now: &BTreeMap<String, Ledger>, then: &BTreeMap<String, Ledger>) -> BTreeSet<String> {
     let strays = |ledgers: &BTreeMap<String, Ledger>, name: &String| ledgers.get(name).map(Ledger::strays);
     now.keys().filter(|name| strays(now, name) != strays(then, name)).cloned().collect()
@@ -316,7 +316,8 @@ fn names(tables: [&RecordBatch; 2], fields: &[&Field]) -> Result<[Rows; 2]> {
     Ok([of(tables[0])?, of(tables[1])?])
 }
 
-/// The same restated numbers; where nobody has a segment, without those of `(unknown)` that are restated of everybody too.
+/// The restated numbers without repetition: where nobody has a segment, those of `(unknown)` that are restated of
+/// everybody too are left out.
 fn each_once(pairs: Vec<Pair>, tables: [&RecordBatch; 2]) -> Result<Vec<Pair>> {
     let now = tables[1];
     let segments = tables.map(|table| column(table, field(now, "segment")));
@@ -360,13 +361,14 @@ fn field<'a>(table: &'a RecordBatch, name: &str) -> &'a Field {
     table.schema_ref().field_with_name(name).expect("a column of estimates")
 }
 
-/// A column as this version has it; another may not have had it.
+/// A column of this version's type; nothing but nulls if another version did not write it so.
 fn column(table: &RecordBatch, field: &Field) -> ArrayRef {
     let found = table.column_by_name(field.name()).filter(|column| column.data_type() == field.data_type());
     found.cloned().unwrap_or_else(|| new_null_array(field.data_type(), table.num_rows()))
 }
 
-/// What moved of that which a number is made of. Where that cannot be told, all that moved, with a doubt.
+/// The moved inputs that a number is made of. Where it is made of none of them, all that moved, each with a question
+/// mark.
 fn movers_of(row: Option<&Row>, moved: &BTreeSet<String>) -> Vec<String> {
     let of_all = [VERSION_MOVED, SETTINGS_MOVED, COMPLETENESS_MOVED, FORGOTTEN];
     let reads = row.map_or(&[][..], |row| &row.reads);

@@ -82,7 +82,7 @@ pub struct Counts {
     pub indistinct: u64,
     /// Rows of customers who did not consent.
     pub no_consent: u64,
-    /// Rows of customers who were forgotten since: they are in the facts no more.
+    /// Rows of customers who were forgotten since: they are no longer in the facts.
     pub forgotten: u64,
     /// The last row that could be used.
     pub last: Option<DateTime<Utc>>,
@@ -106,7 +106,8 @@ pub struct Counts {
 }
 
 impl Record {
-    /// What its tables hold. The list of rejected rows is none: it tells files and rows apart that say the same.
+    /// The hashes of its tables. The list of rejected rows is not among them: it changes with the names of files that
+    /// hold the same rows.
     pub(crate) fn contents(&self) -> Vec<&str> {
         self.tables.values().map(|table| table.content.as_str()).collect()
     }
@@ -188,7 +189,7 @@ async fn facts_of(engine: &Engine, plan: &MonthPlan, partitions: usize) -> Resul
 }
 
 /// A session over the wanted objects, and what became of their rows. Second copies are looked for first, and dropped
-/// only where there are any: that takes a sort.
+/// only if there are any, as that takes a sort.
 pub(crate) async fn counted(
     engine: &Engine,
     mut view: View<'_>,
@@ -290,9 +291,9 @@ async fn count(session: &SessionContext, source: &Source) -> Result<Counts> {
     Ok(counts)
 }
 
-/// How many rows a query has, and whether two of them may be the same: if their hashes are. Sorting hashes is many times
-/// cheaper than grouping by text, and almost every month ends here. Where memory does not suffice, no rows are counted, and
-/// the exact search decides.
+/// How many rows a query has, and whether two of them may be the same because their hashes are. Sorting hashes is many
+/// times cheaper than grouping by text, and for almost every month it settles the question. If memory does not suffice,
+/// no rows are counted and the exact search decides.
 async fn hashed(session: &SessionContext, sql: &str) -> datafusion::error::Result<(u64, bool)> {
     let mut rows = session::read_only(session, sql).await?.execute_stream().await?;
     let reservation = MemoryConsumer::new("identities").register(&session.runtime_env().memory_pool);

@@ -27,7 +27,8 @@ impl Rows {
         };
         let (schema, batches) = session::apart(reading).await??;
         let found = concat_batches(&schema, &batches)?;
-        // As they are asked for: to cast a column for each of its rows takes the square of the rows.
+        // Cast once to the types that are asked for: casting a column for each of its rows would take time quadratic in
+        // the rows.
         let columns = found.columns().iter().map(|column| match column.data_type() {
             DataType::Utf8View => cast(column, &DataType::Utf8),
             kind if kind.is_integer() => cast(column, &DataType::Int64),

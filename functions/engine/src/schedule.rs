@@ -29,7 +29,7 @@ pub struct Work {
 /// What there is to do about the closed periods, oldest first.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Those to publish: never published since the first, or restated.
+    /// Those to publish: not published yet, or to be restated.
     pub publish: Vec<Plan>,
     /// Those whose numbers stay, whatever moved: closed by finance, or older than `restate_months`.
     pub keep: Vec<Plan>,
@@ -43,10 +43,10 @@ impl Due {
 }
 
 impl Engine {
-    /// What a schedule has to do at the instant `now`: to publish every closed period that never was since the first
-    /// publication, and of the newest `restate_months` those whose numbers would be others and that nobody closed. While
-    /// the days after a published period are still coming in, only its own facts count: else it would be restated on each
-    /// of them. A new version alone restates nothing.
+    /// What a schedule has to do at the instant `now`: publish every closed period after the first published one that
+    /// never was published, and, of the newest `restate_months`, those whose numbers would change and that finance has
+    /// not signed off. While the days after a published period are still coming in, only its own facts count, or it
+    /// would be restated on each of these days. A new version alone restates nothing.
     ///
     /// # Errors
     /// As [`Engine::plan`].
@@ -54,7 +54,8 @@ impl Engine {
         let mut due = Due::default();
         let last = self.plan(None, now).await?;
         let published: Vec<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
-        // A lake that lost what was published says so: its months are not taken for the newest.
+        // If the lake no longer reaches the newest published month, planning that month says so; an earlier one is not
+        // taken for the newest.
         if let Some(newest) = published.iter().max().filter(|newest| **newest > last.period) {
             self.plan(Some(*newest), now).await?;
         }
@@ -70,7 +71,7 @@ impl Engine {
             } else if self.would_change(&plan, &found.pointer).await? {
                 due.publish.push(plan);
             } else if !found.pointer.stale.is_empty() {
-                // It was older, or closed, and its inputs are again what they were.
+                // It was marked while it was closed or too old to be restated, and its inputs are again what they were.
                 due.keep.push(plan);
             }
         }
@@ -96,12 +97,13 @@ impl Engine {
         self.would_change(&plan, &found.pointer).await
     }
 
-    /// Makes the facts that periods lack which keep their numbers: without them nobody can tell whether they are stale.
+    /// Makes the missing facts of the periods that keep their numbers: without them nobody can tell whether these are
+    /// stale.
     ///
     /// # Errors
     /// As [`Engine::make_facts`].
     pub async fn make_facts_of_kept(&self, due: &Due, progress: &(dyn Fn(Progress) + Sync)) -> Result<()> {
-        // Of each period, the months of those before it are part.
+        // The months of the newest period include those of all periods before it.
         let newest = due.keep.iter().max_by_key(|plan| plan.period);
         if let Some(newest) = newest.filter(|plan| plan.to_read().next().is_some()) {
             self.facts(newest, progress).await?;
@@ -133,8 +135,8 @@ impl Engine {
         Ok(Some(now.moved_since(then)))
     }
 
-    /// Marks these periods where inputs of theirs moved since they were published, though they keep their numbers, and takes
-    /// the mark from those of which that is no longer so. Where facts are missing, the mark stays as it is.
+    /// Marks those of these periods as stale whose inputs moved since they were published, and takes the mark from
+    /// those whose inputs are again what they were. Where facts are missing, the mark stays as it is.
     ///
     /// # Errors
     /// As [`Engine::due`].
@@ -142,7 +144,7 @@ impl Engine {
         for (period, stale) in self.other_marks(keep, now).await? {
             tracing::warn!(period, moved = ?stale, "the period keeps its numbers, though inputs moved since");
             match publish::mark(&self.output, &period, |pointer| pointer.stale = stale).await {
-                // Who moved the pointer looks at it again.
+                // Whoever moved the pointer has the mark looked at again.
                 Err(Error::Conflict(_)) => {}
                 marked => drop(marked?),
             }
@@ -162,7 +164,8 @@ impl Engine {
             let period = period.to_string();
             let Some(found) = publish::published(&self.output, &period).await? else { continue };
             let then = publish::manifest(&self.output, &period, &found.pointer).await?.basis;
-            // Days after the period that came in since are no reason: most are published before all have.
+            // Days after the period are no reason to call it stale: most periods are published before all of these have
+            // come in.
             let Some(mut stale) = self.moved_since(&plan, &then, false).await? else { continue };
             stale.remove(VERSION_MOVED);
             if stale != found.pointer.stale {
@@ -176,7 +179,7 @@ impl Engine {
     /// keep their numbers are marked by whoever does the work, once there are facts to tell by.
     ///
     /// # Errors
-    /// As [`Engine::due`], but that no month is closed yet is none.
+    /// As [`Engine::due`], except that it is no error if no month is closed yet.
     pub async fn schedule(&self, now: DateTime<Utc>) -> Result<Option<(String, Work)>> {
         let due = match self.due(now).await {
             Err(Error::NotReady(reason)) => {
@@ -208,8 +211,8 @@ impl Engine {
         serde_json::from_slice(&text).map_err(|error| Error::Input(format!("{place} is damaged: {error}")))
     }
 
-    /// Days since the end of the oldest month that is over and not published, from the first published one on; of a lake of
-    /// which nothing is, since the end of the last month. A feed that is late is no excuse: somebody should know.
+    /// Days since the end of the oldest month that is over, comes after the first published one, and is not published;
+    /// if nothing is published, since the end of the last month. A late feed is no excuse: somebody should know.
     pub fn days_overdue(&self, now: DateTime<Utc>) -> i64 {
         let published: BTreeSet<Month> = self.pointers.keys().filter_map(|period| period.parse().ok()).collect();
         let zone = self.config.timezone;
@@ -219,7 +222,8 @@ impl Engine {
         missing.map_or(0, |month| (now - month.end(zone)).num_days())
     }
 
-    /// Makes the facts of one month of history, unless they are there, with the bytes of the files that were read.
+    /// Makes the facts of one month of history unless they are there already. Gives them with the bytes of the files
+    /// that were read for that.
     ///
     /// # Errors
     /// [`Error::Input`] for a month outside the history up to the last closed month.

@@ -109,30 +109,30 @@ pub(crate) fn new(runtime: &Arc<RuntimeEnv>, partitions: usize, batch_rows: usiz
     session
 }
 
-/// The rows at once of a merge of many files: each is ahead by as many.
+/// Rows that an operator takes at once where many files are merged: each file has that many in memory.
 const MERGED_ROWS: usize = 8_192;
 
-/// The same session with queries that do not part their rows.
+/// The same session, but with all rows of a query in one partition.
 pub(crate) fn in_one_partition(session: &SessionContext) -> SessionContext {
     let state = session.state();
-    // The tables are the same: no empty catalog is to take their place.
+    // The tables stay: otherwise an empty catalog would take their place.
     let mut config = state
         .config()
         .clone()
         .with_target_partitions(1)
         .with_batch_size(MERGED_ROWS)
         .with_create_default_catalog_and_schema(false);
-    // Sorted files are merged, where they would be put together as they come.
+    // Sorted files are merged, and not read one after the other, which would lose their order.
     config.options_mut().optimizer.prefer_existing_sort = true;
-    // A limit above sorted files lets their order go with it, while the plan still says that they are sorted.
+    // With work stealing, a limit above sorted files loses their order, while the plan still says that they are sorted.
     config.options_mut().execution.enable_file_stream_work_stealing = false;
     SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
 }
 
-/// Runs in a task of its own: with one partition a query would run where it is polled, and others wait.
+/// Runs work in a task of its own. A query of one partition would run where it is polled, and keep others waiting.
 ///
 /// # Errors
-/// That of a damaged file, if the task gave up: damaged pages make the Parquet reader panic in places.
+/// The error of a damaged file if the task panicked: damaged pages make the Parquet reader panic in places.
 pub(crate) async fn apart<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> datafusion::error::Result<T> {
@@ -270,7 +270,7 @@ impl View<'_> {
     pub(crate) async fn staged(&self, session: &SessionContext, source: &Source) -> Result<DataFrame> {
         let model = self.models.get(&format!("staging/{}", source.name))?;
         let (state, plan) = plan_model(session, model, &parameters(self.config, None)).await?.into_parts();
-        // Before it is analysed, a union's columns have the types of its first part: of `null` none.
+        // Until a union is analysed, its columns have the types of its first part, where `null` has none.
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
         let plan = plan.context(|| format!("sql/{}.sql ({})", model.name, model.origin))?;
         Ok(DataFrame::new(state, plan))
@@ -325,8 +325,8 @@ pub(crate) fn row_by_row(plan: &LogicalPlan) -> Option<String> {
     }
 }
 
-/// Whether each row of the staged source is one row of one raw table with its column of time unchanged; the name of
-/// that column and table if so.
+/// The raw table and the column of it that a column of the staged source is, row by row and unchanged; `None` if
+/// staging does more.
 pub(crate) fn passes_through(plan: &LogicalPlan, column: &str) -> Option<(String, String)> {
     match plan {
         LogicalPlan::Projection(projection) if !projection.expr.iter().any(has_subquery) => {

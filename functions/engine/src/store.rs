@@ -183,7 +183,7 @@ impl Location {
         store.link(&self.path, valid).await.context(|| format!("cannot make a link to {self}"))
     }
 
-    /// The same place, where a listing comes in pages of so many objects, if the store has pages.
+    /// The same place, listed in pages of this many objects if the store has pages.
     pub(crate) fn in_pages_of(&self, objects: i32) -> Self {
         match self.s3() {
             Some(store) => self.clone().within(Arc::new(store.in_pages_of(objects))),
