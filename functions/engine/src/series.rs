@@ -1,10 +1,14 @@
-//! A customer's months as one list: `monthly_series(position, value)` makes it (and `series_sums(position, value)` one of sums, with
-//! `series_ratio(a, b)` of two such), `series_capped(series, lowest, highest)` and `series_difference(a, b)` what money for inference is, `moving_sums(series, first, last, from, to)`
-//! adds up the months around each and `series_total(series, from, to)` some of them, `series_first(series, from)` finds the next value, `series_last(series, to)` the last one, `series_gap(series, from, length)` the
-//! next silence, `series_change(series, moments, distance)` what changed from one moment to the next.
+//! A customer's months as one list, and what can be asked of such lists.
 //!
-//! One grouping by customer then serves every window on its months, where a window function or a self-join a window would
-//! go over all rows again. Positions count from 0; a position without a row is null, and adds nothing to a sum.
+//! * `monthly_series` and `series_sums` gather a group's values into a list,
+//! * `series_ratio`, `series_difference` and `series_capped` make another list, element by element,
+//! * `moving_sums` and `series_total` add elements up,
+//! * `series_first`, `series_last` and `series_gap` find the next value, the last one and the next silence,
+//! * `series_moments` and `series_change` tell where there are values, and what changed from one to the next.
+//!
+//! One grouping by customer then serves every window over the customer's months, where window functions or self-joins
+//! would go over all rows again for each window. Positions count from 0; a position without a row is null, and adds
+//! nothing to a sum.
 
 use std::sync::Arc;
 
@@ -40,19 +44,20 @@ pub(crate) fn series_sums() -> AggregateUDF {
 /// The most sums of a series: months of a thousand years.
 const LONGEST: i64 = 12_000;
 
-/// The function `moving_sums(series, first, last, from, to)`: for each position from `first` to `last` the elements from so many
-/// after it to so many after it, all counted, added in this order.
+/// The function `moving_sums(series, first, last, from, to)`: for each position p from `first` to `last`, the sum of
+/// the elements from p + `from` to p + `to`, both counted, added in this order.
 pub(crate) fn moving_sums() -> ScalarUDF {
     let signature = Signature::any(5, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Sums, signature })
 }
 
-/// The function `numbers(a, b, ...)`: the list of these. `[a, b]` says the same, and takes ten times as long.
+/// The function `numbers(a, b, ...)`: the list of these. `[a, b, ...]` means the same, and takes ten times as long.
 pub(crate) fn numbers() -> ScalarUDF {
     ScalarUDF::new_from_impl(Numbers { signature: Signature::variadic(vec![DataType::Float64], Volatility::Immutable) })
 }
 
-/// The function `series_ratio(a, b)`: each element of series a by that of b; null where either is null or beyond the end, or b is 0.
+/// The function `series_ratio(a, b)`: each element of series a divided by that of b; null where either is null or
+/// beyond the end, or b is 0.
 pub(crate) fn series_ratio() -> ScalarUDF {
     let signature = Signature::any(2, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Ratio, signature })
@@ -91,22 +96,22 @@ pub(crate) fn series_first() -> ScalarUDF {
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::First, signature })
 }
 
-/// The function `series_moments(series)`: the positions that hold a value, but the first of them.
+/// The function `series_moments(series)`: the positions that hold a value, except the first of them.
 pub(crate) fn series_moments() -> ScalarUDF {
     let signature = Signature::any(1, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Moments, signature })
 }
 
-/// The function `series_change(series, moments, distance)`: for each position at which `moments` holds a value, but the first of
-/// them, how much the series, so many positions after it, differs from the series so many after the position before at which
-/// it holds one. Null where that would be before the beginning; a null of the series is 0.
+/// The function `series_change(series, moments, distance)`: for each position p at which `moments` holds a value,
+/// except the first, with q for the one before it: the series at p + `distance` less the series at q + `distance`. Null
+/// where one of these is before the beginning; what is null or beyond the end is 0.
 pub(crate) fn series_change() -> ScalarUDF {
     let signature = Signature::any(3, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Change, signature })
 }
 
-/// The function `series_gap(series, from, length)`: the first position from `from` on, from which `length` elements in a row are
-/// 0, null, or beyond the end.
+/// The function `series_gap(series, from, length)`: the first position from `from` on at which `length` elements in a
+/// row begin that are 0, null, or beyond the end.
 pub(crate) fn series_gap() -> ScalarUDF {
     let signature = Signature::any(3, Volatility::Immutable);
     ScalarUDF::new_from_impl(SeriesFunction { kind: Kind::Gap, signature })
