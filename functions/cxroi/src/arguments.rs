@@ -40,7 +40,7 @@ pub(crate) enum Command {
         output: PathBuf,
     },
     /// Look over the configuration, the lake and the output's store: what would be reported, rows that break a claim of
-    /// sql/checks, and whether the store keeps what publication stands on
+    /// sql/checks, and whether the store keeps the promises that publishing relies on
     #[command(after_help = "The store is tried on objects of its own below checks/, which are removed.
 
 Example:\n  cxroi check --config cxroi.toml")]
@@ -103,7 +103,7 @@ Example:\n  cxroi check --config cxroi.toml")]
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
-    /// Say what it would go with if customers answered higher, by what customers of each band are worth now
+    /// Say how much net value goes with higher answers, by what customers of each band are worth now
     #[command(after_help = "Example:
   cxroi whatif --segment consumer --from detractor --to passive --share 0.1 --service-cost 5000")]
     Whatif {
@@ -169,7 +169,7 @@ Example:\n  cxroi check --config cxroi.toml")]
         #[arg(long, value_name = "YYYY-MM")]
         period: Option<Month>,
     },
-    /// Delete what no publication stands on, also no earlier one: what cut-off runs left, and facts that no run used
+    /// Delete what no publication stands on, not even an earlier one: what runs that died left, and unused facts
     #[command(after_help = "Examples:\n  cxroi gc --dry-run\n  cxroi gc --older-than 30")]
     Gc {
         #[command(flatten)]
@@ -177,7 +177,7 @@ Example:\n  cxroi check --config cxroi.toml")]
         /// Only list it
         #[arg(long)]
         dry_run: bool,
-        /// Days that an object is kept at least; a run under way may be about to use younger ones
+        /// Days that an object is kept at least, as a run under way may be about to use a younger one
         #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_650))]
         older_than: u32,
     },
