@@ -91,7 +91,7 @@ pub(crate) fn plan(engine: &Engine, plan: &Plan, now: DateTime<Utc>) -> String {
 pub(crate) fn expected(expected: &Expected) -> String {
     let Expected { rows, bytes, facts, cores, .. } = expected;
     format!(
-        "rows       about {rows:.0} of the lake in {:.1} MB; the report is of {facts:.0} {}\n\
+        "rows       about {rows:.0} of the lake in {:.1} MB; the report covers {facts:.0} {}\n\
          time       about {:.0} s on the {cores} {} of this machine, at rates that were measured on two of another\n\
          cost       about {:.4} USD on Lambda, at the list price of us-east-1, without requests and storage\n",
         bytes / 1e6,

@@ -38,9 +38,9 @@ pub enum Error {
     /// Another writer published the period first.
     #[error("another writer published {0} meanwhile; run again to see what is left to do")]
     Conflict(String),
-    /// The numbers of a closed period would be others now.
+    /// The numbers of a closed period would be different now.
     #[error(
-        "{period} is closed as number {seq}, and its numbers would be others now; they stay as they are until \
+        "{period} is closed as number {seq}, and its numbers would be different now; they stay as they are until \
          `cxroi close {period} --reopen`"
     )]
     Closed {

@@ -212,7 +212,7 @@ pub(crate) fn name(metric: &str) -> String {
     of(metric).or_else(raw).unwrap_or_else(|| metric.replace('_', " "))
 }
 
-/// Against what a change of a metric is, which one number has and another of its name has not.
+/// What a change is measured against, where numbers of one name differ in that.
 fn against(metric: &str, window: &str, method: &str) -> Option<&'static str> {
     Some(match (metric, window, method) {
         ("revenue_growth", _, "census_yoy") => "against a year before",
@@ -223,8 +223,8 @@ fn against(metric: &str, window: &str, method: &str) -> Option<&'static str> {
     })
 }
 
-/// How a number was reckoned, where others of its name were reckoned in another way.
-fn reckoned(metric: &str, method: &str) -> Option<&'static str> {
+/// How a number is computed, where others of its name are computed in another way.
+fn computed(metric: &str, method: &str) -> Option<&'static str> {
     let is_effect = metric.starts_with("did_");
     Some(match (metric, method) {
         ("first_contact_resolution", "wilson") => "as if each contact were another customer's",
@@ -249,12 +249,13 @@ fn reckoned(metric: &str, method: &str) -> Option<&'static str> {
     })
 }
 
-/// In plain words, what tells a number from others of its metric and window: against what it is, or how it was reckoned.
+/// What tells a number from others of its metric and window, in plain words: what it is measured against, or how it is
+/// computed.
 pub fn apart(metric: &str, window: &str, method: &str) -> Option<&'static str> {
-    against(metric, window, method).or_else(|| reckoned(metric, method))
+    against(metric, window, method).or_else(|| computed(metric, method))
 }
 
-/// A row's name where others of its metric stand beside it that are against something else.
+/// A row's name where rows of the same metric stand beside it that are measured against something else.
 pub(crate) fn named(metric: &str, window: &str, method: &str) -> String {
     with(name(metric), against(metric, window, method))
 }
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_reckoned_in_several_ways_says_how() {
+    fn what_is_computed_in_several_ways_says_how() {
         for (metric, methods) in [
             ("first_contact_resolution", vec!["wilson", "wilson_cluster"]),
             ("slope", vec!["ancova", "ancova_hc1", "first_difference", "first_difference_gap5"]),

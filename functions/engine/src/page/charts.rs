@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::summary::Number;
 use crate::wording::grouped;
 
-/// The faces that have the widths that Vega reckons with.
+/// Fonts with the character widths that Vega lays text out with.
 pub(super) const FONT: &str = "Arial, Liberation Sans, Helvetica, sans-serif";
 
 /// Pixels of a chart where there is room, and where there is not.

@@ -778,8 +778,8 @@ impl<'a> Page<'a> {
             .collect();
         points.sort_by_key(|point| BANDS.iter().position(|band| *band == point.place));
         let axis = self.axis("money/customer", &points);
-        let reckoned = |row: &Row| glossary::apart(row.metric, "", row.method).unwrap_or_default();
-        let band = |row: &Row| format!("{}, {}", row.band.unwrap_or_default(), reckoned(row));
+        let computed = |row: &Row| glossary::apart(row.metric, "", row.method).unwrap_or_default();
+        let band = |row: &Row| format!("{}, {}", row.band.unwrap_or_default(), computed(row));
         let km: Vec<&Row> = self.all("survival").filter(|row| row.metric == "km").collect();
         let curve: Vec<(i32, Point)> = km
             .iter()
@@ -823,7 +823,7 @@ impl<'a> Page<'a> {
                 "detractor_share" | "clv_coverage" | "gross_exposure" => glossary::name(row.metric),
                 metric => {
                     let of = if row.unit == "money/10000 customers" { " for 10,000 customers" } else { "" };
-                    format!("{}{of}, {}", glossary::name(metric), reckoned(row))
+                    format!("{}{of}, {}", glossary::name(metric), computed(row))
                 }
             })),
         ];
