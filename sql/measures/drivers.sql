@@ -1,10 +1,12 @@
--- How customers score drivers (windows.driver) in twelve months, how that goes with an outcome, and how scores of drivers go
--- together. Of each customer and kind of driver: the mean answer at each, by the driver's place; revenue, with months capped as
--- money for inference is, in units of the cap; and the mean of the answers to the NPS question that are about no driver of the
--- kind. The kind `worst` is the worst touchpoint of three months, which is the lowest mean, of effort where less is better the
--- highest. Sums are of pairs of these over the customers who have both (pair_sums): of each driver with each, with both
--- outcomes, and of its answers' sum and number. Customers are in groups of which one at a time is left out to find errors
--- (jackknife): the first two digits of the id's MD5, mod 64. Rows are numbered as in
+-- How customers score drivers (windows.driver) in twelve months, how that goes with an outcome, and how the scores of
+-- drivers go together.
+-- For each customer and kind of driver there are: the mean answer at each driver, by the driver's place; revenue, with
+-- months capped as money for inference is, in units of the cap; and the mean of the answers to the NPS question that
+-- are about no driver of the kind. The kind `worst` is the worst touchpoint of three months: the lowest mean, or for
+-- effort, where less is better, the highest.
+-- Sums are of pairs of these over the customers who have both (pair_sums): of each driver with each, with both
+-- outcomes, and with the sum and the number of its answers. Customers are in groups, which are left out one at a time
+-- to find errors (jackknife): the first two digits of the id's MD5, mod 64. Rows are numbered as in
 -- windows.customer_series.
 -- grain: segment, kind, jackknife_group
 with channels as (

@@ -1,15 +1,18 @@
--- What programmes changed: of each, its customers and those to compare them with, by stratum and arm: how many, and sums of
--- their months and of products of two months (list_products), from the first before the start to the last after it. All
--- customers who came before the first of these months take part, those whom the programme treats against the others; those whom
--- another programme treated meanwhile are in neither arm, unless the programme is contaminated. Of a programme that was drawn
--- by lot the arms are as drawn. Strata are segments, without the one that the programme is for, × capped revenue in the months
--- before those (early_from): nothing, up to the median of those who spent, more; and of a programme aimed at detractors × the
--- band of the last month with an answer before the start. Treated customers are also told apart by the months between the
--- programme's start and their own (started_after). Money is capped by windows.cap_until. `net_value` is margin less service
--- cost by month, `changes` are sums before and after the start: revenue (places 1 and 2), service cost (3, 4), months with an
--- order (5, and of the last three 6), answers to the NPS question and their points before (7, 8) and after (9, 10). Scores
--- (last_scores, and with the first ones from the start on `retest`, in units of 0.00001) tell how much a score of before comes
--- back by itself.
+-- What programmes changed: the customers of each programme and those to compare them with, by stratum and arm: how many
+-- there are, the sums of their months, and the sums of products of two months (list_products), from the first month
+-- before the start to the last after it.
+-- All customers who came before the first of these months take part, those whom the programme treats against the
+-- others. Those whom another programme treated meanwhile are in neither arm, unless the programme is contaminated. If a
+-- programme was drawn by lot, its arms are as drawn.
+-- Strata are segments (one stratum, if the programme is for a segment) × capped revenue in the months before those that
+-- are compared (early_from): nothing, up to the median of those who spent, or more. If a programme is aimed at
+-- detractors, they are also × the band of the last month with an answer before the start. Treated customers are told
+-- apart, too, by how many months after the programme's start their own was (started_after).
+-- Money is capped by windows.cap_until. `net_value` is margin less service cost, month by month. `changes` are sums
+-- before and after the start: revenue (places 1 and 2), service cost (3, 4), months with an order (5, and of the last
+-- three 6), and the answers to the NPS question and their points, before (7, 8) and after (9, 10). The scores in
+-- last_scores, and with the first ones from the start on in `retest`, are in units of 0.00001; they tell how much a
+-- score comes back by itself.
 -- grain: initiative, stratum, spend_group, score_band, is_treated, started_after
 with customers as (
     select

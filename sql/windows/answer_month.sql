@@ -1,9 +1,10 @@
--- A customer's months with an answer to a survey, from six months after the customer came and after history began to six before
--- the reported month, and what the customer spent and cost around them: the one fixed sample of all lags. Scores are means of
--- the month, contacts its service contacts, money is capped as money for inference is unless it is raw, and a month without a row
--- is 0. Spend before is a month's mean of the three before the answer, the placebo that of the three before these, which no answer
--- can have moved. Of each survey the customer's first answer is told. Months of a customer come one after the other, so customers
--- are all that is sorted.
+-- A customer's months with an answer to a survey, from six months after the customer came and history began up to six
+-- months before the reported one, with what the customer spent and cost around them: one fixed sample for all lags.
+-- Scores are means of the month, contacts its service contacts. Money is capped as money for inference is, unless it is
+-- raw, and a month without a row is 0. Spend before is the monthly mean of the three months before the answer, the
+-- placebo that of the three months before these, which no answer can have moved. The customer's first answer to each
+-- survey is marked.
+-- Months of a customer come one after the other, so that only customers are sorted.
 -- grain: customer_id, month
 with caps as (
     select

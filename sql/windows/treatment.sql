@@ -1,10 +1,13 @@
--- Which programmes each customer was in, of the programmes that began: those that list the customer, as treated or held out,
--- those for the whole segment, and those for a channel or touchpoint where the customer was in touch in the months before the
--- start; each by its place. Whose own start is after the last month measured was not treated yet, unless it is drawn by lot.
--- `begun` and `ended` count the programmes that treated the customer by month from the first of history on: those that began
--- with the customer in it, and those that ended in the one before, with all earlier ones in the first. `own_starts` is a list
--- by programme of the months in which a programme began with the customer, where assignments say so. Without a programme there
--- is nobody here, as only they ask for it.
+-- Which programmes each customer was in, of those that have begun: programmes that list the customer as treated or held
+-- out, programmes for the customer's whole segment, and programmes for a channel or touchpoint where the customer was
+-- in touch in the months before the start. Each stands here by its place.
+-- A customer whose own start is after the last month measured does not count as treated yet, unless the programme was
+-- drawn by lot.
+-- `begun` and `ended` count the programmes that treated the customer, month by month from the first of history on:
+-- those that began with the customer in that month, and those that ended in the month before it; the first month also
+-- has all earlier ones. `own_starts` is a list by programme of the month in which it began with the customer, where
+-- assignments say so.
+-- Without a programme there is nobody here, as only programmes need this.
 -- grain: customer_id
 with named as (
     select
