@@ -26,7 +26,7 @@ const IMPROVED: u32 = 21;
 const LEAVERS: f64 = 0.08;
 /// The chance that a customer buys in a month.
 const BUYS: f64 = 0.8;
-/// What the last six months' orders are worth more than those before.
+/// The factor by which orders of the last six months are worth more than those before.
 const UPLIFT: f64 = 1.06;
 /// Detractors and promoters among the answers, before and after the improvement.
 const BEFORE: (f64, f64) = (0.30, 0.40);
@@ -35,24 +35,24 @@ const AFTER: (f64, f64) = (0.25, 0.45);
 const NEWCOMERS: f64 = 0.05;
 /// What a service contact costs on average.
 const CONTACT: f64 = 6.0;
-/// What an answer does to the order of the month after it, if there is one: so much less a point below what is expected, so
-/// much more a point above. Nothing later.
+/// What an answer does to the order of the month after it, if there is one: `BELOW` less for each point below
+/// `EXPECTED`, `ABOVE` more for each point above it. It does nothing later.
 const EXPECTED: f64 = 7.5;
 const BELOW: f64 = 2.0;
 const ABOVE: f64 = 1.0;
-/// What customers who usually answer so spend less or more in every month, as a multiple of what one answer does. No answer
-/// makes them do it: this is what a placebo is for.
+/// How much less or more customers who usually give an answer spend in every month, as a multiple of what one such
+/// answer does. No answer makes them do it: this is what a placebo is for.
 const LASTING: f64 = 1.5;
-/// The channels, and how many of the answers there are the customer's usual one.
+/// The channels, and the share of the answers there that are the customer's usual one.
 const CHANNELS: [(&str, f64); 3] = [("phone", 0.8), ("store", 0.2), ("web", 0.5)];
 /// The share of revenue that is margin where sales do not say: the default of `method.default_margin_rate`.
 const MARGIN: f64 = 0.35;
-/// The programme, its months and whom it calls back: one in so many of those who came early enough.
+/// The programme, its months, and whom it calls back: one in `EVERY` of those who came before `CALLED_BEFORE`.
 const PROGRAMME: &str = "callback";
 const CALLED_BACK: std::ops::Range<u32> = 15..21;
 const CALLED_BEFORE: u32 = 9;
 const EVERY: u32 = 8;
-/// How much more they spend an order in its months, and what it costs by customer and month.
+/// How much more an order of theirs is worth in its months, and what it costs for each customer and month.
 const CALLED: f64 = 10.0;
 const CALL: f64 = 1.4;
 /// The answers of each band, from and to.
@@ -91,8 +91,8 @@ fn mean(band: usize, of: impl Fn(f64) -> f64) -> f64 {
     (first..=last).map(|answer| of(answer as f64)).sum::<f64>() / (last - first + 1) as f64
 }
 
-/// How much more is spent in the month after an answer for each point that it is above the one before: the line through
-/// changes, where one in four pairs are both the customer's usual answer and of one band.
+/// The slope of first differences that is planted: how much more is spent in the month after an answer for each point
+/// that it is above the answer before. In one of four pairs, both are the customer's usual answer, and so of one band.
 fn slope() -> f64 {
     let shares = [BEFORE.0, 1.0 - BEFORE.0 - BEFORE.1, BEFORE.1];
     let expected = |of: &dyn Fn(f64) -> f64| (0..3).map(|band| shares[band] * mean(band, of)).sum::<f64>();

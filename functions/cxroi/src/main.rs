@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CXROI_LOG").unwrap_or_else(|_| "warn".into()))
         .init();
-    // What gave up is said once, in an error; where it did is for whoever mends it.
+    // A panic is told once, as an error; where it happened is for whoever mends it.
     std::panic::set_hook(Box::new(|panic| tracing::info!("{panic}")));
     let run = || -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK / 8).enable_all().build()?;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has seen enough and left: that is no failure.
+/// Whether whoever reads the output has seen enough and left, which is no failure.
 fn reader_left(error: &anyhow::Error) -> bool {
     let broken_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
     // Arrow's writers keep the cause as text only.
@@ -64,7 +64,8 @@ fn reader_left(error: &anyhow::Error) -> bool {
         || error.to_string().contains("Broken pipe")
 }
 
-/// An error in words. Of a query they are those of its cause: whatever passed it on says them again.
+/// An error in words. For a query these are the words of its root cause, which everything that passed it on would
+/// repeat.
 fn said(error: &anyhow::Error) -> String {
     match error.downcast_ref::<DataFusionError>() {
         Some(error) => error.find_root().strip_backtrace(),
@@ -72,7 +73,7 @@ fn said(error: &anyhow::Error) -> String {
     }
 }
 
-/// A message whose commands can be typed as they are: with the configuration that was named on this command line.
+/// A message with commands that can be typed as they stand: with the configuration that was named on this command line.
 fn with_configuration(message: &str, typed: impl IntoIterator<Item = OsString>) -> String {
     let words = typed.into_iter().map(|word| word.to_string_lossy().into_owned());
     let mut words = words.skip_while(|word| word != "--config" && !word.starts_with("--config="));

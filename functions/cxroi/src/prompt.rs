@@ -85,7 +85,7 @@ async fn plan(analyst: &Analyst, query: &str) -> Result<DataFrame> {
     analyst.query(query).await.map_err(|error| Error::Input(pointed(query, &error.strip_backtrace())).into())
 }
 
-/// An error with the line of the query that it names, and a mark below the place.
+/// An error, with the line of the query that it names and a mark below the place.
 fn pointed(query: &str, error: &str) -> String {
     let place = error.split_once("Line: ").and_then(|(_, rest)| rest.split_once(", Column: "));
     let place = place.and_then(|(line, rest)| {
@@ -270,9 +270,11 @@ async fn answer(analyst: &Analyst, query: &str) -> Result<()> {
     ))
 }
 
-/// Shows a text in the pager that `PAGER` names, or in `less`; as it is where there is none.
+/// Shows a text in the pager that `PAGER` names, or in `less`; if there is no pager, or no terminal, prints it as it
+/// is.
 fn paged(text: &str) -> Result<()> {
-    // Less ends by itself where one screen is enough (F), moves over wide rows (S), and leaves on the screen what was shown (X).
+    // `less` is to end by itself if one screen is enough (F), to scroll over wide rows (S), and to leave on the screen
+    // what it showed (X).
     let pager = std::env::var("PAGER").unwrap_or_default();
     let mut words = pager.split_whitespace();
     let (program, arguments) = words.next().map_or(("less", vec!["-FSX"]), |program| (program, words.collect()));

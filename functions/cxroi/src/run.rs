@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::arguments::Lake;
 use crate::{configuration, show};
 
-/// What a period that is published already may see as it is today.
+/// What a period that is already published takes from today, and not from its first publication.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Refresh {
     pub(crate) dimensions: bool,
     pub(crate) version: bool,
 }
 
-/// Runs one month, or without one everything that is due, as a schedule does; says what became of each.
+/// Runs one month, or, without one, everything that is due, as a schedule does. Says what became of each.
 pub(crate) async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>, refresh: Refresh) -> Result<()> {
     let stores = Stores::default();
     let config = configuration(lake, output, &stores).await?;
@@ -38,7 +38,7 @@ pub(crate) async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>
     engine.mark_stale(&keep, now).await?;
     let mut published = false;
     for plan in &due.publish {
-        // Whether its facts are what they were is seen once they are made.
+        // Only once its facts are made can anybody see whether they differ.
         let is_due = async |progress: &_| engine.is_due(plan.period, now, progress).await;
         if plan.to_read().next().is_some() && !watch(is_due).await? {
             continue;

@@ -131,7 +131,7 @@ pub(crate) fn publications(publications: &[Listed]) -> String {
     }
 }
 
-/// What is signed: the month's revenue, with finance's and the difference where the ledger has the month.
+/// What is signed off: the month's revenue, and finance's with the difference if the ledger has the month.
 pub(crate) fn signed(json: &str) -> Result<String> {
     let summary = parsed(json)?;
     let of_month = |metric: &str| {
@@ -218,7 +218,7 @@ pub(crate) struct Wanted {
     pub(crate) segments: bool,
 }
 
-/// What a screen has of everybody's indicators: metric and window.
+/// The indicators about everybody that fit on a screen: metric and window.
 const SCREEN: [(&str, &str); 18] = [
     ("revenue", "MONTH"),
     ("revenue", "T3M"),
@@ -246,7 +246,7 @@ impl Wanted {
         let in_section = match self.section {
             Some(Section::All) => true,
             Some(section) => of("section") == section.name(),
-            // Of two intervals of one share, that which knows that a customer has several contacts.
+            // Of the two intervals of this share, show the one that takes contacts of one customer together.
             None => {
                 let plain = ("first_contact_resolution", "wilson");
                 SCREEN.contains(&(of("metric"), of("window"))) && (of("metric"), of("method")) != plain
@@ -328,7 +328,8 @@ fn named(row: &Value) -> String {
     if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
 }
 
-/// The parts of what moved revenue that are taken away, by section: they have a minus, as the page draws them.
+/// The parts of a change of revenue that take away from it, by section: they are shown with a minus, as the page draws
+/// them.
 const LOST: [(&str, &str); 4] = [
     ("bridge", "churned"),
     ("bridge", "contraction"),

@@ -136,8 +136,8 @@ impl Accumulator for Exact {
     }
 }
 
-/// The aggregate `exact_products`, of two lists of doubles that are as long in all rows: the sums of the products of each
-/// element of the first with each of the second, row by row of that matrix. Null over no rows.
+/// The aggregate `exact_products`, of two lists of doubles, each of the same length in all rows: the sums of the
+/// products of each element of the first with each of the second, row by row of that matrix. Null over no rows.
 pub(crate) fn exact_products() -> AggregateUDF {
     AggregateUDF::new_from_impl(ExactProducts { signature: Signature::any(2, Volatility::Immutable) })
 }
@@ -189,7 +189,8 @@ impl AggregateUDFImpl for ExactProducts {
 #[derive(Default)]
 struct Products {
     groups: Vec<Vec<XsumSmall>>,
-    /// Whether both lists are the same: products of each element with itself and those after it are all then.
+    /// Whether both lists are the same: then the products of each element with itself and with those after it are
+    /// enough.
     is_square: bool,
 }
 

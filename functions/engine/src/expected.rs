@@ -1,4 +1,4 @@
-//! What a run will read, take and cost, before it runs: from footers, the facts that are there, and rates that were measured.
+//! What a run will read, take and cost, told before it runs from footers, the facts that are there, and measured rates.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const ROLLED_UP: f64 = 480_000.0;
 const MEASURED: f64 = 145_000.0;
 const REPORT: f64 = 3.0;
 
-/// Rows of `customer_month` that come of a row of the lake, where no facts tell.
+/// Rows of `customer_month` for each row of the lake, where there are no facts to tell.
 const FACTS: f64 = 0.32;
 
 /// Bytes of a row, where no footer tells how many rows there are.

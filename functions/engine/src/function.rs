@@ -144,7 +144,7 @@ impl Function {
     /// [`Error::Deadline`] then.
     pub async fn before<T>(deadline: SystemTime, work: impl Future<Output = Result<T>>) -> Result<T> {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        // An emulator may know no deadline, and then says 1970.
+        // An emulator may know no deadline; it then says 1970.
         if deadline == SystemTime::UNIX_EPOCH {
             return work.await;
         }

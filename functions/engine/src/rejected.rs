@@ -221,7 +221,7 @@ pub(crate) async fn outside(
     Ok(found)
 }
 
-/// Rows that share their identity, whatever their files: a line an identity.
+/// The rows that share an identity, in whatever files: one line for each identity.
 async fn copies(
     engine: &Engine,
     source: &Source,

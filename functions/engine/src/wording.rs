@@ -121,13 +121,14 @@ impl Report<'_> {
         }
     }
 
-    /// The value of a row with its interval as it is told of the other side: what is less by 2 and not more by -2.
+    /// The value of a row with its interval, with the other sign if `is_turned`: "2 less", and not "-2 more".
     fn turned(&self, row: &Row, is_turned: bool) -> String {
         let turned = |known: Estimate| self.value(row, &if is_turned { known.negated() } else { known });
         row.estimate.map_or_else(String::new, turned)
     }
 
-    /// What is said of a row with a value; otherwise that there is none. What no lake of this kind has is not spoken of.
+    /// The sentence about a row with a value, or that there is no value and why. Nothing is said where the lake lacks
+    /// the source.
     fn said(&self, row: Option<&Row>, name: &str, sentence: impl FnOnce(String) -> String) -> Option<String> {
         let row = row.filter(|row| row.status != Status::NotApplicable)?;
         let sentence = match &row.estimate {
@@ -192,7 +193,7 @@ impl Report<'_> {
         };
         self.said(self.one("bridge", "current", "census", Some("T6M")), "The bridge of revenue", |now| {
             let Some(before) = amount("base") else { return format!("Revenue of six months is {now}.") };
-            // Any of them may be withheld: the first that is told has the verb.
+            // Any of them may be withheld, so the verb goes to the first that is told.
             let told = |verb: &str, preposition: &str, parts: &[(&str, &str)]| -> Vec<String> {
                 let told = parts.iter().filter_map(|(metric, who)| Some((amount(metric)?, who)));
                 let verbs = std::iter::once(format!("{verb} ")).chain(std::iter::repeat(String::new()));
@@ -306,7 +307,7 @@ impl Report<'_> {
         })
     }
 
-    /// Only where the mix of customers turns promoters against detractors round.
+    /// Only if the comparison of promoters with detractors turns round once the mix of customers is the same.
     fn bands(&self) -> Option<String> {
         let mut contrasts = self.all("association", "band_contrast", "standardised");
         contrasts.find(|row| row.flags.contains(&"simpson")).map(|_| {

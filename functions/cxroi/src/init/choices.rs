@@ -46,7 +46,8 @@ impl Seen {
         concept(table, column)
     }
 
-    /// The links that lead from a table to each other one, at most three; joins along them make no more rows.
+    /// For each table that can be reached from this one, the links that lead there, at most three; joins along them
+    /// make no additional rows.
     fn paths(&self, from: usize) -> BTreeMap<usize, Vec<Link>> {
         let worth = |link: &Link| {
             let (one, other) = (self.at(link.from).1, self.at(link.to).1);
@@ -70,7 +71,8 @@ impl Seen {
         paths
     }
 
-    /// Where every order has a customer of its own: that key, and the column beside it whose values come back.
+    /// If every order has a customer key of its own: that key, and the column beside it whose values recur, which is
+    /// the person.
     pub(super) fn person(&self) -> Option<(Place, Place)> {
         self.links.iter().find_map(|link| {
             let (key, reference) = (self.at(link.to).1, self.at(link.from).1);
@@ -101,7 +103,7 @@ impl Seen {
         }
     }
 
-    /// How well the name of a column that can hold a column of the contract says so, if it does.
+    /// How well a column's name says that it is this column of the contract, if it does and its values fit.
     fn named(&self, place: Place, target: &str, kind: Kind) -> Option<(f64, Place, Sure)> {
         let (table, column) = self.at(place);
         let (like, guess) = likeness(&table.name, &column.name, target);
@@ -134,7 +136,7 @@ impl Seen {
         best(found)
     }
 
-    /// The only column that can be meant, whatever it is called.
+    /// The column that must be meant, whatever it is called, because no other can be.
     fn only_one(&self, target: &str, free: &[Place]) -> Option<(f64, Place, Sure)> {
         let is_it = |place: &&Place| {
             let column = self.at(**place).1;
@@ -226,7 +228,8 @@ impl Seen {
                     choice.why = format!("price times quantity; {}", choice.why);
                 }
                 ("interaction_id", _) if !self.at(choice.place).1.is_unique() => {
-                    // Under one id may be the answers to several orders; copies stay copies.
+                    // One id may stand for the answers to several orders; with the order's id they differ, and copies
+                    // stay copies.
                     let order = self
                         .places(table)
                         .find(|place| *place != choice.place && self.concept(*place) == Some("order_id"));
@@ -326,7 +329,8 @@ impl Seen {
                 found.extend(self.points(*table, source, &choices).map(|points| (points, *table, choices)));
             }
             found.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-            // Of other sources the likest table, and those with the same columns, as a file a year.
+            // Other sources are in the table that is most like them, and in those with the same columns, as in a file a
+            // year.
             let first = found.first().map(|(_, table, _)| self.names(*table));
             found.retain(|(_, table, _)| source == "interactions" || first.as_ref() == Some(&self.names(*table)));
             for (_, table, choices) in found {

@@ -80,7 +80,7 @@ struct Choice {
 struct Seen {
     tables: Vec<Table>,
     links: Vec<Link>,
-    /// The key of customers that is only one order's, and the column beside it that is the person.
+    /// The key of customers that is different for every order, and the column beside it that is the person.
     person: Option<(Place, Place)>,
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         currencies.extend(rows(&analyst, &sql).await?.into_iter().filter_map(|mut row| row.remove(0)));
     }
     let currencies: Vec<String> = currencies.into_iter().collect();
-    // As paths of the configuration are read later: without looking at links.
+    // As the configuration's paths are resolved later: without following links.
     let here = crate::resolve(&format!("{}/", folder.display()))?;
     let here = here.to_file_path().unwrap_or_else(|()| folder.to_owned());
     let mut files: BTreeMap<String, String> = BTreeMap::new();
@@ -184,8 +184,8 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
     ))
 }
 
-/// The path of a place below a folder, beside it, or beside the folder that it is in, as seen from there; `None` of one that is
-/// further away, and where a link on the way up may lead elsewhere.
+/// A path relative to a folder, if it is below the folder, beside it, or beside its parent. `None` if it is further
+/// away, or if a link on the way up may lead elsewhere.
 fn relative(path: &Path, folder: &Path) -> Option<PathBuf> {
     const UP: usize = 2;
     let shared = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
@@ -199,7 +199,7 @@ fn relative(path: &Path, folder: &Path) -> Option<PathBuf> {
     Some(if there.as_os_str().is_empty() { PathBuf::from(".") } else { there })
 }
 
-/// Says what to do about a file with letters of another encoding, of which the reader names no more than the line.
+/// Says what to do about a file in another encoding; the reader's own error names the line and not the file.
 fn of_letters(error: anyhow::Error, url: &Url) -> anyhow::Error {
     let said = format!("{error:#}");
     let Some((_, place)) = said.split_once("invalid UTF-8") else { return error };
@@ -250,7 +250,7 @@ async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
     for (at, (name, data_type)) in fields.into_iter().enumerate() {
         let sample: Vec<String> = sample.iter().filter_map(|row| row[at].clone()).collect();
         let (filled, mut distinct) = (count(1 + 2 * at), count(2 + 2 * at));
-        // The estimate is a few percent off, and whether a key is one has to be known.
+        // The estimate is a few percent off, which is too much to tell whether a column is a key.
         if distinct * 10 >= filled * 8 && is_id(&sample) {
             let exact = rows(analyst, &format!("select count(distinct {}) from {part}", text(&name))).await?;
             distinct = exact[0][0].as_deref().and_then(|count| count.parse().ok()).unwrap_or(distinct);
@@ -261,8 +261,8 @@ async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
     Ok(Table { name, url, rows: count(0), columns })
 }
 
-/// Where no day is above 12, days come first if they do in the columns that show it, or if none does and numbers are written as
-/// where days come first: with a comma before their decimals.
+/// Settles dates that have no day above 12: days come first if they do in the columns that show their order, or if no
+/// column shows it and numbers are written with a decimal comma, as where days come first.
 fn settle_days(tables: &mut [Table]) {
     let all = tables.iter().flat_map(|table| &table.columns).map(|column| column.written);
     let known: Vec<bool> = all
@@ -314,7 +314,7 @@ async fn links(analyst: &Analyst, tables: &[Table]) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// An id of the line that does not tell the lines of an order apart would make copies of them: then there is none.
+/// Drops a line's id that does not tell the lines of an order apart: with it they would be taken for copies.
 async fn unless_copies(analyst: &Analyst, table: &Table, choices: &mut Vec<Choice>) -> Result<()> {
     let (Some(order), Some(line)) = (choice(choices, "order_id"), choice(choices, "line_id")) else { return Ok(()) };
     let ids = [order, line].map(|choice| format!("cast({} as varchar)", quoted(&table.columns[choice.place.1].name)));
