@@ -106,6 +106,59 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
     let timezone = root.zone("timezone", chrono_tz::UTC);
     let currency = root.required::<String>("currency", "the code that your sales rows carry, as \"EUR\"");
 
+    let (lake, raw) = read_sources(root, base);
+
+    let mut output = root.section("output");
+    let names_output = output.table.contains_key("url");
+    let output_url = output.url("url", base);
+    if !names_output {
+        output.problem("url", "is missing: name the folder to write to, as url = \"out/\"");
+    }
+    let kms_key = output.get::<String>("kms_key");
+    output.finish();
+
+    let mut sql = root.section("sql");
+    let overlay = sql.url("overlay", base);
+    sql.finish();
+
+    let method = read_method(root.section("method"));
+
+    let mut section = root.section("guards");
+    let guards = section.or("enabled", true);
+    section.finish();
+
+    let mut section = root.section("privacy");
+    let min_customers = section.between("min_customers", 10, 0, 1_000_000);
+    let max_share = section.between("max_share", 0.5, 0.0, 1.0);
+    section.finish();
+
+    let mut section = root.section("run");
+    let allow_incomplete = section.or("allow_incomplete", false);
+    let restate_months = section.between("restate_months", 3, 0, 1_200);
+    let memory_limit = section.memory("memory_limit");
+    section.finish();
+    root.finish();
+
+    Config {
+        timezone,
+        currency,
+        lake,
+        raw,
+        output: output_url.unwrap_or_else(|| base.clone()),
+        kms_key,
+        overlay,
+        method,
+        guards,
+        min_customers,
+        max_share,
+        allow_incomplete,
+        restate_months,
+        memory_limit,
+    }
+}
+
+/// Where the sources of the contract are, and those of other shapes.
+fn read_sources(root: &mut Section<'_>, base: &Url) -> (BTreeMap<String, Url>, BTreeMap<String, Url>) {
     let mut lake = root.section("lake");
     let names_sales = lake.table.contains_key("sales");
     let mut sources = BTreeMap::new();
@@ -129,21 +182,10 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
             raw.insert(name, url);
         }
     }
+    (sources, raw)
+}
 
-    let mut output = root.section("output");
-    let names_output = output.table.contains_key("url");
-    let output_url = output.url("url", base);
-    if !names_output {
-        output.problem("url", "is missing: name the folder to write to, as url = \"out/\"");
-    }
-    let kms_key = output.get::<String>("kms_key");
-    output.finish();
-
-    let mut sql = root.section("sql");
-    let overlay = sql.url("overlay", base);
-    sql.finish();
-
-    let mut section = root.section("method");
+fn read_method(mut section: Section<'_>) -> Method {
     let ces_higher_is_better = section.or("ces_higher_is_better", true);
     let assumed = FINANCE.iter().copied().filter(|key| !section.table.contains_key(*key)).collect();
     let method = Method {
@@ -168,39 +210,7 @@ fn read(root: &mut Section<'_>, base: &Url) -> Config {
         ],
     };
     section.finish();
-
-    let mut section = root.section("guards");
-    let guards = section.or("enabled", true);
-    section.finish();
-
-    let mut section = root.section("privacy");
-    let min_customers = section.between("min_customers", 10, 0, 1_000_000);
-    let max_share = section.between("max_share", 0.5, 0.0, 1.0);
-    section.finish();
-
-    let mut section = root.section("run");
-    let allow_incomplete = section.or("allow_incomplete", false);
-    let restate_months = section.between("restate_months", 3, 0, 1_200);
-    let memory_limit = section.memory("memory_limit");
-    section.finish();
-    root.finish();
-
-    Config {
-        timezone,
-        currency,
-        lake: sources,
-        raw,
-        output: output_url.unwrap_or_else(|| base.clone()),
-        kms_key,
-        overlay,
-        method,
-        guards,
-        min_customers,
-        max_share,
-        allow_incomplete,
-        restate_months,
-        memory_limit,
-    }
+    method
 }
 
 /// The settings that only a company's finance department can know: until it sets them, numbers rest on guesses.
