@@ -295,6 +295,10 @@ async fn closed_and_old_periods_keep_their_numbers_and_are_marked_while_their_in
     for period in ["2025-01", "2025-04"] {
         assert_eq!(stale(&lake, period).await, serde_json::json!(["sales"]), "{period}");
     }
+    let page = lake.get("out/publications/2025-02/2/report.html").await.unwrap();
+    let told = "Since 2025-01: the windows of two months that follow each other share most of their months; the numbers of then are \
+                those published before sales moved";
+    assert!(String::from_utf8_lossy(&page).contains(told), "the same run says it of the month before");
     let error = lake.run_at("2025-05-12T06:00:00Z").await.unwrap_err();
     assert!(matches!(error, Error::Closed { seq: 1, .. }), "{error}");
 

@@ -39,8 +39,9 @@ pub(crate) async fn run(lake: &Lake, output: Option<&str>, period: Option<Month>
     let mut published = false;
     for plan in &due.publish {
         // Only once its facts are made can anybody see whether they differ.
-        let is_due = async |progress: &_| engine.is_due(plan.period, now, progress).await;
-        if plan.to_read().next().is_some() && !watch(is_due).await? {
+        if plan.to_read().next().is_some()
+            && !watch(async |progress| engine.is_due(plan.period, now, progress).await).await?
+        {
             continue;
         }
         published = true;
