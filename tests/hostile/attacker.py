@@ -110,6 +110,9 @@ def make_own_lake(rng, folder):
                     if rng.random() < refunds:
                         sales.append((name, f"o{name}-{month}-r", "0", at, -rng.randint(100, 9_000) / 100, "tea"))
                 if talks and rng.random() < 0.4:
+                    # What is given at the counter and at the kiosk is all that is given in the store.
+                    in_store = (number * 7 + month) % 11 == 0
+                    store = ("store", "kiosk" if number % 5 == 0 else "counter", "leave")
                     touches.append(
                         {
                             "customer_id": name,
@@ -117,12 +120,14 @@ def make_own_lake(rng, folder):
                             "occurred_at": some_time(rng, month),
                             "channel": rng.choice(["phone", "web"]),
                             "touchpoint": rng.choice(["desk", "web"]),
+                            "stage": "buy",
                             "nps": rng.randint(0, 10) if rng.random() < 0.6 else None,
                             "csat": rng.randint(1, 5) if rng.random() < 0.4 else None,
                             "ces": rng.randint(1, 7) if rng.random() < 0.4 else None,
                             "service_cost": rng.randint(0, 3_000) / 100 if rng.random() < 0.7 else None,
                             "escalated": rng.random() < 0.3 if rng.random() < 0.6 else None,
                         }
+                        | (dict(zip(("channel", "touchpoint", "stage"), store)) if in_store else {})
                     )
     # Both feeds reach the end of the month.
     end = month_start(last + 1) - timedelta(hours=30)
@@ -319,6 +324,14 @@ def relations(rows, facts):
                 system.add(f"{family} of {segment} is its sum by n", terms)
     for segment in segments:
         of_segment(system, rows, facts, segment, value_of)
+    for score in ("nps", "csat", "ces"):
+        of_driver = {family.driver: family for family in families if (family.metric, family.score) == ("driver_mean", score)}
+        for one, other in facts["same_answers"]:
+            for segment in segments if set(one) | set(other) <= set(of_driver) else []:
+                for what in ("n", "sum"):
+                    signed = [(driver, 1.0) for driver in one] + [(driver, -1.0) for driver in other]
+                    terms = {cell(what, of_driver[driver], segment): sign for driver, sign in signed if (of_driver[driver], segment) in rows}
+                    system.add(f"answers at drivers of two kinds are the same, {segment}", terms)
     return system
 
 
@@ -370,6 +383,10 @@ def of_segment(system, rows, facts, segment, value_of):
         if some(growth) and value_of(growth, segment) is not None:
             before = cell("before", growth, segment)
             link(f"revenue {window} = (1 + growth) x before", (1, value(revenue[window])), (-1 - value_of(growth, segment), before))
+
+        if some(growth) and (window, method) == ("T3M", "census") and some(bridge["current"]):
+            terms = [(1, value(revenue["T3M"])), (1, cell("before", growth, segment)), (-1, value(bridge["current"]))]
+            link("revenue T3M + the three months before = current", *terms)
 
     # What is retained: the bridge, the split and the ratios.
     if some(split["delta"]) and some(bridge["expansion"]):
@@ -468,6 +485,10 @@ def of_segment(system, rows, facts, segment, value_of):
     heard = find(rows, "quality", "revenue_coverage")
     if some(heard):
         equal("customers of both coverages", customers(heard), customers(coverage))
+        of_heard, of_others = cell("heard", heard, segment), cell("others", heard, segment)
+        link("revenue = of who answered + of others", (1, value(revenue["T12M"])), (-1, of_heard), (-1, of_others))
+        if value_of(heard, segment) is not None:
+            link("coverage x revenue", (value_of(heard, segment), value(revenue["T12M"])), (-1, of_heard))
 
     # Scores.
     now, before = (find(rows, "kpi", "nps", window) for window in ("T3M", "T3M_prev"))
@@ -725,6 +746,48 @@ def secrets(truth, seen, least, of_one):
                     yield cell(what, family, segment), float(row[what]), people
 
 
+def same_answers(cxroi, folder):
+    """Drivers of one kind and those of another at which the same answers were given: parts of what hangs together, but for those
+    where answers name no driver of a kind."""
+    answers = "nps_responses + csat_responses + ces_responses"
+    first = int(PERIOD[:4]) * 12 + int(PERIOD[5:]) - 12
+    query = f"select distinct channel, stage, touchpoint from facts.customer_driver_month where month between {first} and {first + 11} and {answers} > 0"
+    rows = compare.ask(cxroi, folder, "-c", query)
+    for one, other in itertools.combinations(("channel", "stage", "touchpoint"), 2):
+        parts = []
+        for pair in {tuple(f"{kind}:{row.get(kind) or ''}" for kind in (one, other)) for row in rows}:
+            touching = [part for part in parts if part & set(pair)]
+            parts = [part for part in parts if part not in touching] + [set(pair).union(*touching)]
+        for part in parts:
+            if not part & {f"{one}:", f"{other}:"}:
+                yield [[driver for driver in sorted(part) if driver.startswith(f"{kind}:")] for kind in (one, other)]
+
+
+def behind(cxroi, folder, truth, facts, least):
+    """Amounts that no row states and that some follow from, of few customers: what was spent in windows before, and by those who
+    answered, or did not."""
+    amounts = {
+        ("before", "kpi", "revenue_growth", "T3M", "census"): ("revenue_t3m_before", "true"),
+        ("before", "kpi", "revenue_growth", "T3M", "census_yoy"): ("revenue_t3m_year_before", "true"),
+        ("before", "kpi", "revenue_growth", "T12M", "census"): ("revenue_t12m_before", "true"),
+        ("heard", "quality", "revenue_coverage", "ALL", "census"): ("revenue_t12m", "active_t12m and answers_t12m > 0"),
+        ("others", "quality", "revenue_coverage", "ALL", "census"): ("revenue_t12m", "not (active_t12m and answers_t12m > 0)"),
+    }
+    columns = [
+        f"coalesce(sum({column}) filter (where {which}), 0) as amount{at}, count(*) filter (where {column} <> 0 and {which}) as people{at}"
+        for at, (column, which) in enumerate(amounts.values())
+    ]
+    rows = compare.ask(cxroi, folder, "-c", f"select segment, {', '.join(columns)} from windows.customer where customer_id is not null group by 1")
+    for at, (what, section, metric, window, method) in enumerate(amounts):
+        family = find(truth, section, metric, window, method=method)
+        told = [(row["segment"], float(row[f"amount{at}"]), row[f"people{at}"]) for row in rows]
+        if not facts["anonymous"]:
+            told.append((ALL, sum(amount for _, amount, _ in told), sum(people for _, _, people in told)))
+        for segment, amount, people in told:
+            if family is not None and 0 < people < least and truth.get((family, segment), {}).get("status") == "ok":
+                yield cell(what, family, segment), amount, people
+
+
 def counts_told(truth, seen):
     """Rows that keep their number without saying how many customers it is of, and tell it all the same: an interval's width has the
     degrees of freedom in it, and a share is a fraction of so many."""
@@ -732,7 +795,8 @@ def counts_told(truth, seen):
         was = truth.get((family, segment))
         if row["status"] == "ok" and was and was["customers"] is not None and row["customers"] is None:
             told = [name for name in ("se", "df", "lo", "hi", "p") if row[name] is not None]
-            told += ["value"] if row["unit"] == "share" and was["n"] == was["customers"] else []
+            of_each = row["unit"] in ("share", "points", "score") and was["n"] == was["customers"]
+            told += ["value"] if of_each or row["metric"] == "customer_coverage" else []
             if told:
                 yield f"{family}, {segment}: {', '.join(told)} tell of how many customers", family.metric
 
@@ -792,13 +856,15 @@ def attack_lake(cxroi, seed, folder, totals):
     least = rng.choice([5, 10])
     facts["portfolio"] = in_portfolio(truth)
     seen = published(cxroi, folder, least)
+    (folder / "cxroi.toml").write_text((folder / "least-0.toml").read_text())
+    facts["same_answers"] = list(same_answers(cxroi, folder))
     facts["merged_customers_add_up"] = True
     totals.suppressed += sum(row["status"] == "suppressed" for row in seen.values())
     wrong_relations(seed, truth, facts, totals)
     values, steps = attack(seen, facts)
     told = set()
-    (folder / "cxroi.toml").write_text((folder / "least-0.toml").read_text())
-    for target, is_really, people in secrets(truth, seen, least, set(mostly_one(cxroi, folder))):
+    few = itertools.chain(secrets(truth, seen, least, set(mostly_one(cxroi, folder))), behind(cxroi, folder, truth, facts, least))
+    for target, is_really, people in few:
         totals.small += target[0] == "value"
         if target in values:
             close = abs(values[target] - is_really) <= EXACT * max(abs(is_really), 1.0)

@@ -374,7 +374,8 @@ pub(crate) async fn estimates(
     }
     tie_out(&rows, records)?;
     let rows = assumptions(&engine.config, records, rows);
-    let rows = suppression::suppress(rows, engine.config.min_customers, engine.config.max_share)?;
+    let same_answers = measures::same_answers(session).await?;
+    let rows = suppression::suppress(rows, &same_answers, engine.config.min_customers, engine.config.max_share)?;
     audit(&rows)?;
     Ok(rows)
 }

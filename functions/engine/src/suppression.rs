@@ -8,6 +8,7 @@ use stats::Estimate;
 
 use crate::error::Result;
 use crate::estimates::{ALL, Concentration, Row, Status};
+use crate::measures::SameAnswers;
 use crate::rows::Money;
 
 /// The parts of the bridge and of the split of retained revenue, with their sign: with the last as the total, they add up to 0.
@@ -68,6 +69,39 @@ struct Relation {
     totals: BTreeSet<usize>,
     /// The section of an identity whose withheld parts are published as one.
     merges: Option<&'static str>,
+    /// Whether a customer may be in several of its parts.
+    overlaps: bool,
+}
+
+impl Relation {
+    fn new(what: What, cells: Vec<(usize, f64)>) -> Self {
+        Self { what, cells, totals: BTreeSet::new(), merges: None, overlaps: false }
+    }
+
+    /// Whether it holds, as far as its rows say; of rows without a number, and where factors stand for others, nobody can tell.
+    fn may_hold(&self, rows: &[Row]) -> bool {
+        let number = |at: usize| match self.what {
+            What::Value => Some(rows[at].estimate?.value),
+            What::Customers => Some(rows[at].customers? as f64),
+        };
+        let terms: Option<Vec<f64>> =
+            self.cells.iter().map(|(at, factor)| Some(number(*at).filter(|_| factor.abs() == 1.0)? * factor)).collect();
+        terms.is_none_or(|terms| {
+            let size: f64 = terms.iter().map(|term| term.abs()).sum();
+            terms.iter().sum::<f64>().abs() <= 1e-9 * size
+        })
+    }
+
+    /// Whether what is told beside it tells what it adds up to: nothing is missing that is not withheld, and each factor is known.
+    fn is_told(&self, table: &Table, hidden: &Hidden) -> bool {
+        self.cells.iter().all(|(at, factor)| {
+            let is_share = self.what == What::Customers && factor.abs() != 1.0;
+            match hidden.hides(self.what, *at) {
+                true => !is_share || !hidden.rows.contains(at),
+                false => table.is_seen(self.what, *at),
+            }
+        })
+    }
 }
 
 /// Withholds what is about fewer than `min_customers` customers, money of a segment of which one customer is more than
@@ -76,11 +110,16 @@ struct Relation {
 ///
 /// # Errors
 /// [`crate::Error::Audit`] for amounts that do not fit.
-pub(crate) fn suppress(rows: Vec<Row>, min_customers: i64, max_share: f64) -> Result<Vec<Row>> {
+pub(crate) fn suppress(
+    rows: Vec<Row>,
+    same_answers: &[SameAnswers],
+    min_customers: i64,
+    max_share: f64,
+) -> Result<Vec<Row>> {
     if min_customers == 0 {
         return Ok(rows);
     }
-    let table = Table::new(&rows, min_customers, max_share);
+    let table = Table::new(&rows, same_answers, min_customers, max_share);
     let hidden = table.hidden();
     let merged = table.merged(&hidden.rows)?;
     let primary = hidden.rows.iter().filter(|at| table.is_small(**at)).count();
@@ -134,10 +173,12 @@ struct Table<'a> {
     ties: Vec<usize>,
     /// Rows of which one customer is most.
     of_one: BTreeSet<usize>,
+    /// Rows that tell another row, beside what else is published, each with that row.
+    tellers: Vec<(usize, usize)>,
 }
 
 impl<'a> Table<'a> {
-    fn new(rows: &'a [Row], min_customers: i64, max_share: f64) -> Self {
+    fn new(rows: &'a [Row], same_answers: &[SameAnswers], min_customers: i64, max_share: f64) -> Self {
         let bases: BTreeMap<&str, Option<i64>> = rows
             .iter()
             .filter(|row| row.metric == "retention")
@@ -152,11 +193,12 @@ impl<'a> Table<'a> {
         relations.extend(identities(rows));
         relations.extend(portfolios(rows));
         relations.extend(between_metrics(rows));
-        let (mut ties, of_one) = (vec![0; rows.len()], BTreeSet::new());
+        relations.extend(between_drivers(rows, same_answers));
+        let (mut ties, of_one, tellers) = (vec![0; rows.len()], BTreeSet::new(), totals(rows));
         let values = relations.iter().filter(|relation| relation.what == What::Value);
         values.flat_map(|relation| &relation.cells).for_each(|(at, _)| ties[*at] += 1);
         let mut table =
-            Self { rows, min_customers, max_share, customers: customers.collect(), relations, ties, of_one };
+            Self { rows, min_customers, max_share, customers: customers.collect(), relations, ties, of_one, tellers };
         table.of_one = (0..rows.len()).filter(|at| table.is_of_one(*at)).collect();
         table
     }
@@ -172,10 +214,9 @@ impl<'a> Table<'a> {
         let amounts = |amount: fn(&Concentration) -> f64| found.iter().map(amount);
         let (largest, total) =
             (amounts(|found| found.largest.to_f64()), amounts(|found| found.total.to_f64()).sum::<f64>());
-        // A customer is in one segment and in one part of the bridge, but may be in all of the split.
-        let largest = match relation.and_then(|relation| relation.merges) {
-            Some("retained_revenue") => largest.sum::<f64>(),
-            _ => largest.fold(0.0, f64::max),
+        let largest = match relation.is_some_and(|relation| relation.overlaps) {
+            true => largest.sum::<f64>(),
+            false => largest.fold(0.0, f64::max),
         };
         largest > self.max_share * total
     }
@@ -217,7 +258,10 @@ impl<'a> Table<'a> {
             let next = exposed.filter_map(|relation| self.next(relation, &hidden)).next();
             let next: Vec<Cell> = next.map_or_else(|| self.solved(&hidden), |given_up| vec![given_up]);
             if next.is_empty() {
-                return self.less(hidden);
+                let mut hidden = self.less(hidden);
+                let telling = self.tellers.iter().filter(|(_, told)| hidden.rows.contains(told)).map(|(at, _)| *at);
+                hidden.rows.extend(telling.collect::<Vec<_>>());
+                return hidden;
             }
             for (what, at) in next {
                 // A count of customers is nothing without it.
@@ -229,19 +273,19 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Whether how many customers a row is about is its value, or what a share is a fraction of, which tells it.
+    /// Whether how many customers a row is about is its value, or what it is a fraction of, which tells it.
     fn is_count(&self, at: usize) -> bool {
         let row = &self.rows[at];
-        row.metric.ends_with("_customers") || row.unit == "share" && row.n.is_some() && row.n == row.customers
+        let is_of_each = ["share", "points", "score"].contains(&row.unit) && row.n.is_some() && row.n == row.customers;
+        row.metric.ends_with("_customers") || row.metric == "customer_coverage" || is_of_each
     }
 
     /// How many customers some cells of a relation are about at least, all together.
     fn together(&self, relation: &Relation, cells: impl Iterator<Item = usize>) -> i64 {
         let customers = cells.filter_map(|at| self.customers[at]);
-        match relation.merges {
-            // A customer is in one part of the bridge, but may be in all of the split.
-            Some("retained_revenue") => customers.max().unwrap_or(0),
-            _ => customers.sum(),
+        match relation.overlaps {
+            true => customers.max().unwrap_or(0),
+            false => customers.sum(),
         }
     }
 
@@ -276,11 +320,14 @@ impl<'a> Table<'a> {
         (is_value, relation.totals.contains(&at), self.ties[at], customers, at)
     }
 
-    /// Relations that share what is hidden, apart from others.
-    fn groups(&self, hidden: &Hidden) -> Vec<Group<'_>> {
-        let unknown = |what: What, at: usize| hidden.hides(what, at) && self.customers[at] != Some(0);
+    /// Relations that share what is unknown, apart from others.
+    fn groups(
+        &self,
+        relations: impl Iterator<Item = &'a Relation>,
+        unknown: impl Fn(What, usize) -> bool,
+    ) -> Vec<Group<'a>> {
         let mut groups: Vec<Group> = Vec::new();
-        for relation in &self.relations {
+        for relation in relations {
             let cells = relation.cells.iter().filter(|(at, _)| unknown(relation.what, *at));
             let mut group: Group = (cells.map(|(at, _)| (relation.what, *at)).collect(), vec![relation]);
             if group.0.is_empty() {
@@ -306,12 +353,17 @@ impl<'a> Table<'a> {
             let mut small = told(group).into_iter().filter(|(_, at)| self.is_secret(*at));
             small.find_map(|cell| self.beside(cell, &group.1, hidden))
         };
-        self.groups(hidden).iter().filter_map(given_up).collect()
+        // Who has a guess that a cell is of nobody may be right.
+        let unknown = |what: What, at: usize| hidden.hides(what, at) && self.customers[at] != Some(0);
+        self.groups(self.relations.iter(), unknown).iter().filter_map(given_up).collect()
     }
 
-    /// Without the rows that were given up in vain: what the others tell of them anyway may be published.
+    /// Without the rows that were given up in vain: what the others tell of them anyway may be published. Only what a reader
+    /// is sure of counts as told, and what is given back must not tell a small cell even to one who guesses right.
     fn less(&self, mut hidden: Hidden) -> Hidden {
-        let told: BTreeSet<Cell> = self.groups(&hidden).iter().flat_map(told).collect();
+        let relations = self.relations.iter().filter(|relation| relation.is_told(self, &hidden));
+        let groups = self.groups(relations, |what, at| hidden.hides(what, at));
+        let told: BTreeSet<Cell> = groups.iter().flat_map(told).collect();
         for at in hidden.rows.clone().into_iter().filter(|at| !self.is_small(*at)) {
             let [value, customers] = [What::Value, What::Customers].map(|what| told.contains(&(what, at)));
             let is_told = match (self.rows[at].metric.ends_with("_customers"), self.is_count(at)) {
@@ -325,7 +377,8 @@ impl<'a> Table<'a> {
                 fewer.counts.insert(at);
             }
             let of_it = |relation: &&Relation| relation.cells.iter().any(|(other, _)| *other == at);
-            if is_told && !self.relations.iter().filter(of_it).any(|relation| self.is_exposed(relation, &fewer)) {
+            let is_exposed = || self.relations.iter().filter(of_it).any(|relation| self.is_exposed(relation, &fewer));
+            if is_told && !is_exposed() && self.solved(&fewer).is_empty() {
                 hidden = fewer;
             }
         }
@@ -390,11 +443,10 @@ fn by_segment(rows: &[Row]) -> Vec<Relation> {
     }
     let relations = families.into_values().filter(|cells| cells.len() > 1).flat_map(|cells| {
         let is_all = |at: &usize| rows[*at].segment == ALL;
-        let relation = |what, factor: &dyn Fn(usize) -> f64| Relation {
-            what,
-            merges: None,
-            totals: cells.iter().copied().filter(is_all).collect(),
-            cells: cells.iter().map(|at| (*at, if is_all(at) { -factor(*at) } else { factor(*at) })).collect(),
+        let relation = |what, factor: &dyn Fn(usize) -> f64| {
+            let signed = |at: &usize| (*at, if is_all(at) { -factor(*at) } else { factor(*at) });
+            let totals = cells.iter().copied().filter(is_all).collect();
+            Relation { totals, ..Relation::new(what, cells.iter().map(signed).collect()) }
         };
         // Shares of customers tell how many they are of: a share by its customers adds up as well.
         let share = |at: usize| rows[at].estimate.map_or(0.5, |share| share.value);
@@ -416,8 +468,9 @@ fn identities(rows: &[Row]) -> Vec<Relation> {
         let mut segments: BTreeMap<&str, Relation> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.section == section) {
             let Some((_, sign)) = parts.iter().find(|(part, _)| *part == row.metric) else { continue };
-            let (what, cells, totals) = (What::Value, Vec::new(), BTreeSet::new());
-            let empty = || Relation { what, cells, totals, merges: Some(section) };
+            // A customer is in one part of the bridge, but may be in all of the split.
+            let overlaps = section == "retained_revenue";
+            let empty = || Relation { merges: Some(section), overlaps, ..Relation::new(What::Value, Vec::new()) };
             let relation = segments.entry(&row.segment).or_insert_with(empty);
             relation.cells.push((at, *sign as f64));
             if TOTALS.contains(&row.metric) {
@@ -439,7 +492,7 @@ fn portfolios(rows: &[Row]) -> Vec<Relation> {
         rows.iter().map(|row| &row.initiative).filter(|name| name.is_some() && is_contaminated(name)).collect();
     let (mut relations, mut told): (Vec<Relation>, BTreeMap<_, Vec<usize>>) = (Vec::new(), BTreeMap::new());
     for what in whats {
-        let mut sum = Relation { what: What::Value, cells: Vec::new(), totals: BTreeSet::new(), merges: None };
+        let mut sum = Relation::new(What::Value, Vec::new());
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.section == "initiative") {
             let (one, all) = (row.metric == format!("initiative_{what}"), row.metric == format!("portfolio_{what}"));
             if one || all || row.metric == what {
@@ -454,12 +507,7 @@ fn portfolios(rows: &[Row]) -> Vec<Relation> {
         relations.extend((!sum.totals.is_empty()).then_some(sum));
     }
     for same in told.into_values() {
-        relations.extend(same[1..].iter().map(|at| Relation {
-            what: What::Value,
-            cells: vec![(*at, 1.0), (same[0], -1.0)],
-            totals: BTreeSet::new(),
-            merges: None,
-        }));
+        relations.extend(same[1..].iter().map(|at| Relation::new(What::Value, vec![(*at, 0.87), (same[0], -0.59)])));
     }
     relations
 }
@@ -567,6 +615,12 @@ const BETWEEN: &[(What, &[Term], usize)] = &[
         1,
     ),
     (What::Customers, &[("aov", "T3M", 1.0), ("revenue", "T3M", -1.0)], 0),
+    (What::Customers, &[("churn", "T3M", 1.0), ("retention", "T3M", -1.0)], 0),
+    (
+        What::Customers,
+        &[("retained_customers", "T3M", 1.0), ("churned_customers", "T3M", 1.0), ("retention", "T3M", -1.0)],
+        1,
+    ),
     (What::Customers, &[("revenue_growth", "T3M", 1.0), ("revenue", "T3M", -1.0)], 0),
     (What::Customers, &[("nps", "T3M_prev", 1.0), ("nps_change", "T3M", 1.0), ("nps", "T3M", -1.0)], 1),
     (What::Customers, &[("detractor_share", "T3M", 1.0), ("nps", "T3M", -1.0)], 0),
@@ -599,7 +653,9 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
             // One metric may be there by several methods.
             for at in find(metric, window) {
                 let cells = std::iter::once((at, *factor)).chain(rest.iter().copied()).collect();
-                relations.push(Relation { what: *what, cells, totals: totals.clone(), merges: None });
+                let relation = Relation { totals: totals.clone(), ..Relation::new(*what, cells) };
+                // Refunds, and sales of nobody, make some of them others.
+                relations.extend(relation.may_hold(rows).then_some(relation));
             }
         }
         // A band has the same customers in every month of its curve, and whatever its value is reckoned with.
@@ -609,14 +665,13 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
             for at in rows_of {
                 let whole = *first.entry(rows[at].band).or_insert(at);
                 if whole != at {
-                    let (what, cells) = (What::Customers, vec![(at, 1.0), (whole, -1.0)]);
-                    relations.push(Relation { what, cells, totals: BTreeSet::new(), merges: None });
+                    relations.push(Relation::new(What::Customers, vec![(at, 1.0), (whole, -1.0)]));
                 }
             }
         }
         let sum = |parts: Vec<usize>, whole: usize| {
             let cells = parts.into_iter().map(|at| (at, 1.0)).chain([(whole, -1.0)]).collect();
-            Relation { what: What::Customers, cells, totals: BTreeSet::from([whole]), merges: None }
+            Relation { totals: BTreeSet::from([whole]), ..Relation::new(What::Customers, cells) }
         };
         // Bands have no customer in common.
         let bands = |metric: &str| -> BTreeMap<(&str, Option<i32>), Vec<usize>> {
@@ -634,18 +689,71 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
         if let ([exposure, ..], [revenue, ..]) = (&find("gross_exposure", "T12M")[..], &find("revenue", "T12M")[..])
             && rows[*exposure].exact == rows[*revenue].exact
         {
-            let (what, cells) = (What::Value, vec![(*exposure, 1.0), (*revenue, -1.0)]);
-            relations.push(Relation { what, cells, totals: BTreeSet::new(), merges: None });
+            relations.push(Relation::new(What::Value, vec![(*exposure, 1.0), (*revenue, -1.0)]));
+        }
+        // Growth tells the three months before, and both together are six.
+        let growth = find("revenue_growth", "T3M").into_iter().find(|at| rows[*at].method == "census");
+        if let (Some(growth), [revenue, ..], [six, ..]) =
+            (growth, &find("revenue", "T3M")[..], &find("bridge current", "T6M")[..])
+        {
+            let value = |at: usize| rows[at].estimate.map(|known| known.value);
+            let together = value(growth).zip(value(*revenue)).map(|(growth, now)| now + now / (1.0 + growth));
+            if together.zip(value(*six)).is_none_or(|(one, other)| (one - other).abs() <= 1e-9 * other.abs()) {
+                relations.push(Relation::new(What::Value, vec![(*revenue, 0.73), (growth, 0.41), (*six, -1.3)]));
+            }
         }
         if let [covered, ..] = find("clv_coverage", "")[..] {
             for metric in ["clv_12m", "clv_12m_raw"] {
                 relations.extend(bands(metric).into_values().map(|bands| sum(bands, covered)));
             }
-            for metric in
-                ["nps_point_value", "nps_point_value_raw", "nps_point_value_total", "nps_point_value_total_raw"]
-            {
-                relations.extend(find(metric, "").iter().map(|at| sum(vec![*at], covered)));
+            for (metric, window) in [
+                ("nps_point_value", ""),
+                ("nps_point_value_raw", ""),
+                ("nps_point_value_total", ""),
+                ("nps_point_value_total_raw", ""),
+                ("net_value_at_risk", ""),
+                ("net_value_at_risk_raw", ""),
+                ("net_value_at_risk_total", ""),
+                ("net_value_at_risk_total_raw", ""),
+                ("ltv_to_cac", "T12M"),
+                ("ltv_to_cac_raw", "T12M"),
+            ] {
+                // They say in `n` how many have a value.
+                relations.extend(find(metric, window).iter().map(|at| sum(vec![*at], covered)));
             }
+        }
+    }
+    relations
+}
+
+/// What a point, or the risk, is worth to all together: by what it is to ten thousand, it tells how many are active.
+fn totals(rows: &[Row]) -> Vec<(usize, usize)> {
+    let active = |segment: &str| rows.iter().position(|row| row.metric == "active_customers" && row.segment == segment);
+    let is_total = |row: &Row| row.metric.contains("_total") && row.section == "value";
+    let totals = rows.iter().enumerate().filter(|(_, row)| is_total(row));
+    totals.filter_map(|(at, row)| Some((at, active(&row.segment)?))).collect()
+}
+
+/// Of each segment and score: answers at drivers of one kind are those at drivers of another.
+fn between_drivers(rows: &[Row], same_answers: &[SameAnswers]) -> Vec<Relation> {
+    let mut means: BTreeMap<(&str, Option<&str>), BTreeMap<&str, usize>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.metric == "driver_mean") {
+        if let Some(driver) = &row.driver {
+            means.entry((&row.segment, row.score)).or_default().insert(driver, at);
+        }
+    }
+    let mut relations = Vec::new();
+    for means in means.into_values() {
+        for sides in same_answers {
+            let cells = sides.iter().zip([1.0, -1.0]).flat_map(|(drivers, sign)| {
+                drivers.iter().filter_map(|driver| Some((*means.get(driver.as_str())?, sign))).collect::<Vec<_>>()
+            });
+            let cells: Vec<(usize, f64)> = cells.collect();
+            // Means times their answers add up, and the answers do, which are told with the customers.
+            relations.extend(
+                [What::Value, What::Customers]
+                    .map(|what| Relation { overlaps: true, ..Relation::new(what, cells.clone()) }),
+            );
         }
     }
     relations
@@ -721,7 +829,7 @@ mod tests {
             std::iter::once(all).chain(segments).collect::<Vec<Row>>()
         };
         let shown = |cells| {
-            let kept = suppress(rows(cells), 10, 0.5).unwrap();
+            let kept = suppress(rows(cells), &[], 10, 0.5).unwrap();
             kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
         };
         assert_eq!(shown([20, 30, 40, 50]), "(all)abcd");
@@ -730,11 +838,11 @@ mod tests {
         assert_eq!(shown([6, 7, 40, 50]), "(all)cd", "thirteen together are not");
         assert_eq!(shown([0, 30, 40, 50]), "(all)bcd", "a cell of nobody has no secret");
         assert_eq!(shown([3, 0, 0, 0]), "", "nobody is left to hide behind");
-        let kept = suppress(rows([3, 30, 40, 50]), 10, 0.5).unwrap();
+        let kept = suppress(rows([3, 30, 40, 50]), &[], 10, 0.5).unwrap();
         assert!(kept.iter().filter(|row| row.status == Status::Suppressed).all(|row| {
             row.estimate.is_none() && row.n.is_none() && row.customers.is_none() && row.exact.is_none()
         }));
-        assert_eq!(suppress(rows([3, 30, 40, 50]), 0, 0.5).unwrap(), rows([3, 30, 40, 50]));
+        assert_eq!(suppress(rows([3, 30, 40, 50]), &[], 0, 0.5).unwrap(), rows([3, 30, 40, 50]));
     }
 
     #[test]
@@ -747,7 +855,7 @@ mod tests {
             };
             let all = row(ALL, cells.iter().map(|cell| cell.0).sum(), cells.iter().map(|cell| cell.1).max().unwrap());
             let segments = SEGMENTS.iter().zip(cells).map(|(segment, (total, largest))| row(segment, *total, *largest));
-            let kept = suppress(std::iter::once(all).chain(segments).collect(), 10, 0.5).unwrap();
+            let kept = suppress(std::iter::once(all).chain(segments).collect(), &[], 10, 0.5).unwrap();
             kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
         };
         assert_eq!(shown(&[(100, 50), (200, 20), (300, 30)]), "(all)abc", "half is not most");
@@ -771,7 +879,7 @@ mod tests {
             let cells = [(ALL, 115, 1_150), ("a", 5, 50), ("b", 50, 500), ("c", 60, 600)];
             let revenue = cells.map(|(segment, customers, units)| row("kpi", "revenue", segment, customers, units));
             let exposure = row("value", "gross_exposure", "b", 50, exposure);
-            let kept = suppress(revenue.into_iter().chain([exposure]).collect(), 10, 0.5).unwrap();
+            let kept = suppress(revenue.into_iter().chain([exposure]).collect(), &[], 10, 0.5).unwrap();
             kept.iter().filter(|row| row.status == Status::Ok).map(|row| row.segment.clone()).collect::<String>()
         };
         assert_eq!(shown(499), "(all)cb", "the next smallest keeps it a secret");
@@ -779,10 +887,52 @@ mod tests {
     }
 
     #[test]
+    fn a_touchpoint_of_few_is_not_what_its_channel_leaves_of_the_others() {
+        let row = |driver: &str, customers: i64| {
+            let row = Row::new("driver", "driver_mean", "score", "cluster").window("T12M").score("nps");
+            row.driver(driver.to_owned()).of(customers + 5, customers).census(7.0)
+        };
+        let shown = |same_answers: &[SameAnswers]| {
+            let of = [("channel:web", 93), ("channel:phone", 50), ("touchpoint:shop", 90), ("touchpoint:returns", 3)];
+            let rows = of.iter().map(|(driver, customers)| row(driver, *customers)).collect();
+            let kept = suppress(rows, same_answers, 10, 0.5).unwrap();
+            let shown = kept.iter().filter(|row| row.status == Status::Ok);
+            shown.filter_map(|row| row.driver.clone()).collect::<Vec<_>>().join(" ")
+        };
+        let of_web = ["touchpoint:shop", "touchpoint:returns"].map(str::to_owned).to_vec();
+        assert_eq!(shown(&[]), "channel:web channel:phone touchpoint:shop", "nobody knows which touchpoints it has");
+        assert_eq!(shown(&[[vec!["channel:web".to_owned()], of_web]]), "channel:web channel:phone");
+    }
+
+    #[test]
+    fn the_worth_of_a_point_to_all_does_not_tell_how_many_all_are() {
+        let value = |metric, unit, segment: &str, customers: f64| {
+            let row = Row::new("value", metric, unit, "mean").segment(segment);
+            row.of(60, 20).census(customers * 0.25)
+        };
+        let mut rows = vec![count("active_customers", "b", 4).window("T12M")];
+        for (segment, active) in [(ALL, 194), ("a", 60), ("c", 70), ("d", 60)] {
+            rows.push(count("active_customers", segment, active).window("T12M"));
+            rows.push(value("nps_point_value", "money/10000 customers", segment, 10_000.0));
+            rows.push(value("nps_point_value_total", "money", segment, active as f64));
+        }
+        let kept = suppress(rows, &[], 10, 0.5).unwrap();
+        let shown = |metric: &str, segment: &str| {
+            kept.iter().any(|row| row.metric == metric && row.segment == segment && row.status == Status::Ok)
+        };
+        let known = |segment: &str| {
+            let both = ["nps_point_value", "nps_point_value_total"].iter().all(|metric| shown(metric, segment));
+            both || shown("active_customers", segment)
+        };
+        let few = [ALL, "a", "c", "d"].into_iter().filter(|segment| !known(segment)).count();
+        assert_eq!(few, 1, "the active of b are what is left of all: {:?}", statuses(&kept));
+    }
+
+    #[test]
     fn the_share_of_those_who_stayed_tells_how_many_did() {
         let share = Row::new("kpi", "retention", "share", "wilson").window("T3M").of(60, 60).census(0.95);
-        let kept =
-            suppress(vec![share, count("churned_customers", ALL, 3), count("retained_customers", ALL, 57)], 10, 0.5);
+        let rows = vec![share, count("churned_customers", ALL, 3), count("retained_customers", ALL, 57)];
+        let kept = suppress(rows, &[], 10, 0.5);
         assert!(kept.unwrap().iter().all(|row| row.status == Status::Ok));
     }
 
@@ -811,7 +961,7 @@ mod tests {
 
     #[test]
     fn parts_of_few_are_published_as_one_and_the_bridge_adds_up() {
-        let kept = suppress(bridge(&[[40, 50, 30, 4, 20, 0]]), 10, 0.5).unwrap();
+        let kept = suppress(bridge(&[[40, 50, 30, 4, 20, 0]]), &[], 10, 0.5).unwrap();
         let of = |metric: &str| kept.iter().find(|row| row.metric == metric && row.segment == ALL).unwrap();
         assert_eq!(of("new").status, Status::Suppressed);
         assert_eq!(of("reactivated").status, Status::Suppressed);
@@ -891,7 +1041,7 @@ mod tests {
                 })
                 .collect();
             let truth = bridge(&cells);
-            let kept = suppress(truth.clone(), 10, 0.5).unwrap();
+            let kept = suppress(truth.clone(), &[], 10, 0.5).unwrap();
             let (few, many) = recovered(&truth, &kept);
             assert_eq!(few, Vec::<String>::new(), "case {case}: {:?}", statuses(&kept));
             in_vain += many.len();
@@ -904,8 +1054,8 @@ mod tests {
             let alone: Vec<Row> = truth.iter().cloned().map(small).collect();
             naive += recovered(&truth, &alone).0.len();
         }
-        // What is told anyway is published, unless what is left would then be of few together.
-        assert!(in_vain < withheld / 50, "{in_vain} of {withheld} were withheld in vain");
+        // What is told anyway is published, unless what is left would then be of few together, or to be guessed.
+        assert!(in_vain < withheld / 30, "{in_vain} of {withheld} were withheld in vain");
         assert!(withheld > 2_000 && naive > 1_000, "{withheld} withheld, {naive} would have been found");
     }
 }

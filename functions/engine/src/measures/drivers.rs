@@ -1,16 +1,19 @@
 //! Which channels, touchpoints and stages of the journey score how, and what of an outcome goes with the scores there:
 //! importance, never effect (grade E).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion::prelude::SessionContext;
 use stats::correlation::PairSums;
 use stats::drivers::{MOST_DRIVERS, jackknife, lmg};
 use stats::ratio::ScoreSums;
 use stats::{Estimate, Undefined};
 
 use super::{SCORES, Scope, Sums};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::estimates::{MEAN, Row, Status};
+use crate::rows::Rows;
+use crate::session;
 
 /// Months of answers.
 const HISTORY: i32 = 12;
@@ -26,6 +29,52 @@ const KINDS: [&str; 3] = ["channel", "stage", "touchpoint"];
 /// The driver that is made of several touchpoints.
 const WORST: &str = "worst";
 const OUTCOMES: [&str; 2] = ["revenue", "nps"];
+
+/// Drivers of one kind, and those of another at which the same answers were given: a channel, and the touchpoints that it has.
+pub(crate) type SameAnswers = [Vec<String>; 2];
+
+/// The smallest sets of drivers that have the same answers, as far as they are all published.
+///
+/// # Errors
+/// [`crate::Error::Engine`] if `windows.driver` cannot be read.
+pub(crate) async fn same_answers(session: &SessionContext) -> Result<Vec<SameAnswers>> {
+    let context = || "cannot read windows.driver".to_owned();
+    let sql = "select kind, driver, channels, stages, touchpoints from windows.driver";
+    let rows = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let mut beside: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
+    for at in 0..rows.len() {
+        let [kind, driver] = [rows.text("kind", at)?, rows.text("driver", at)?].map(Option::unwrap_or_default);
+        for other in KINDS {
+            let others = rows.texts(&format!("{other}s"), at)?;
+            beside.insert((name(&kind, &driver), other), others.iter().map(|driver| name(other, driver)).collect());
+        }
+    }
+    // Where answers name no driver of the other kind, or one that is not published, nobody knows a sum.
+    let whole = |driver: &String, kinds: [&'static str; 2]| -> Option<SameAnswers> {
+        let mut sides = [BTreeSet::from([driver.clone()]), BTreeSet::new()];
+        loop {
+            let size = sides[0].len() + sides[1].len();
+            for (from, to) in [(0, 1), (1, 0)] {
+                for driver in sides[from].clone() {
+                    sides[to].extend(beside.get(&(driver, kinds[to]))?.iter().cloned());
+                }
+            }
+            if sides[0].len() + sides[1].len() == size {
+                return Some(sides.map(Vec::from_iter));
+            }
+        }
+    };
+    let mut found = BTreeSet::new();
+    for kinds in [["channel", "stage"], ["channel", "touchpoint"], ["stage", "touchpoint"]] {
+        let drivers = beside.keys().map(|(driver, _)| driver).filter(|driver| driver.starts_with(&name(kinds[0], "")));
+        found.extend(drivers.filter_map(|driver| whole(driver, kinds)));
+    }
+    Ok(Vec::from_iter(found))
+}
+
+fn name(kind: &str, driver: &str) -> String {
+    format!("{kind}:{driver}")
+}
 
 /// The sums of pairs of a matrix that pair_sums gives, as many columns, in all and by group of customers.
 #[derive(Clone, Default)]
@@ -142,7 +191,7 @@ impl Asked<'_> {
     }
 
     fn name(&self, place: usize) -> String {
-        format!("{}:{}", self.kind, self.drivers[place])
+        name(self.kind, &self.drivers[place])
     }
 
     fn means(&self) -> Result<Vec<Row>> {

@@ -9,7 +9,7 @@ use stats::Estimate;
 use stats::lifetime_value::{Cohort, customers_at, lifetime_value};
 use stats::ratio::ScoreSums;
 
-use super::{COVERAGE, Scope, Sums};
+use super::{COVERAGE, Scope, Sums, more_concentrated};
 use crate::error::Result;
 use crate::estimates::{BANDS, MEAN, Row, Status};
 use crate::rows::Money;
@@ -163,12 +163,9 @@ fn gross_exposure(scope: &Scope, segment: &Segment) -> Row {
     let row = Row::new("value", "gross_exposure", "money", "census").window("T12M").score("nps");
     let [exposed, others] = segment.buyers;
     // What all spent less this is what the others did: where they are few, or one of them is most of it, it tells of them.
-    let told_of = if (1..scope.min_customers).contains(&others) { exposed.min(others) } else { exposed };
-    let share = |[largest, total]: [Money; 2]| largest.to_f64() / total.to_f64();
     let [own, rest] = segment.concentration;
-    // Where nobody spent, the share is not a number, and not above another.
-    let concentration = if share(rest) > share(own) || own[1] == Money::default() { rest } else { own };
-    let row = Row { outcome: Some("revenue"), ..row }.of(None, told_of).concentrated(concentration);
+    let row = Row { outcome: Some("revenue"), ..row }.of(None, scope.fewest(exposed, others));
+    let row = row.concentrated(more_concentrated(own, rest));
     let row = match segment.detractors.responses {
         0 => row.without(Status::InsufficientN),
         _ => row.amount(segment.exposure).flag("not_attributable"),

@@ -51,6 +51,8 @@ use crate::report::{AT_ONCE, in_order};
 use crate::rows::{Money, Rows};
 use crate::session::{self, Parameters, Reported};
 
+pub(crate) use drivers::{SameAnswers, same_answers};
+
 type Finish = fn(&Scope, &Sums) -> Result<Vec<Row>>;
 type Fit = fn(&Rows) -> Result<RecordBatch>;
 
@@ -273,10 +275,22 @@ impl Scope {
         if self.guards { sample } else { 1 }
     }
 
+    /// How many customers a number is told of that is about some and tells, beside what else is published, of others.
+    fn fewest(&self, customers: i64, others: i64) -> i64 {
+        if (1..self.min_customers).contains(&others) { customers.min(others) } else { customers }
+    }
+
     /// The row, or its status if it looks further back than history goes.
     fn needs(&self, months: i32, row: Row) -> Row {
         if self.history < months { row.of(None, None).without(Status::InsufficientHistory) } else { row }
     }
+}
+
+/// Of two amounts, each with the largest of one customer: the one that is more that customer's.
+fn more_concentrated(one: [Money; 2], other: [Money; 2]) -> [Money; 2] {
+    let share = |[largest, total]: [Money; 2]| largest.to_f64() / total.to_f64();
+    // Where nobody spent, the share is not a number, and not above another.
+    if share(other) > share(one) || one[1] == Money::default() { other } else { one }
 }
 
 /// The sums of one segment; zeros where the segment has no row.

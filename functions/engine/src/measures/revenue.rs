@@ -2,7 +2,7 @@
 
 use stats::Undefined;
 
-use super::{Scope, Sums};
+use super::{Scope, Sums, more_concentrated};
 use crate::error::Result;
 use crate::estimates::Row;
 use crate::rows::Money;
@@ -24,12 +24,14 @@ pub(crate) fn finish(scope: &Scope, sums: &Sums) -> Result<Vec<Row>> {
         ("T12M", 24, "census", "revenue_t12m", "revenue_t12m_before"),
     ] {
         let row = Row::new("kpi", "revenue_growth", "share", method).window(window);
-        let row = row.of(None, sums.integer(&format!("customers_{}", window.to_lowercase()))?);
+        // Beside what is spent now, growth tells what was spent before.
+        let customers = |revenue: &str| sums.integer(&revenue.replace("revenue", "customers"));
+        let row = row.of(None, scope.fewest(customers(now)?, customers(before)?));
         let row = match growth(sums.money(now)?, sums.money(before)?) {
             Ok(growth) => row.census(growth),
             Err(undefined) => row.statistic(Err(undefined), None)?,
         };
-        let row = row.concentrated(sums.concentration(now)?);
+        let row = row.concentrated(more_concentrated(sums.concentration(now)?, sums.concentration(before)?));
         let seasonal = (window, method) == ("T3M", "census");
         rows.push(scope.needs(months, if seasonal { row.flag("no_seasonal_control") } else { row }));
     }
