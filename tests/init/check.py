@@ -3,9 +3,10 @@
 The golden lake is written four times anew: with English synonyms, with German names and German numbers in CSV, with interactions
 and sales in two tables each, and with instants and money as a machine counts them. Of each, `init` writes a configuration that must
 run as it is; with the golden lake's time zone and guards in it, every published row must be what the golden lake gives. Of a
-Spanish till, with heads and lines apart and points that can only be told to be of thousands, the revenue of every month must be what
-pandas sums. With `--olist` also the Olist export (see tests/olist/README.md): it must publish without an edit, with the revenue of every month that
-DuckDB sums from the files.
+Spanish till, with heads and lines apart and points that can only be told to be of thousands, and of amounts written in other ways,
+the revenue of every month must be what pandas sums: what cannot be read is rejected, and never another amount. With `--olist` also
+the Olist export (see tests/olist/README.md): it must publish without an edit, with the revenue of every month that DuckDB sums from
+the files.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def main():
         for write in (english, german, parted, counted):
             check(arguments.cxroi.resolve(), work / write.__name__, write)
         check_till(arguments.cxroi.resolve(), work / "till")
+        check_amounts(arguments.cxroi.resolve(), work / "amounts")
         if arguments.olist:
             check_olist(arguments.cxroi.resolve(), arguments.olist.resolve(), work / "olist")
         else:
@@ -204,13 +206,63 @@ def check_till(cxroi, work):
     said = call(cxroi, "init", folder, "--output", found)
     assert "guess  a point before three digits, in all values that have one, is taken for thousands" in said, said
     assert "guess  whether days or months come first cannot be seen" in said, said
+    ours = revenue(cxroi, found)
+    assert ours == sums.astype(float).to_dict(), f"till: {ours}, and {sums.to_dict()} of pandas"
+    print("till: revenue of 12 months as pandas has it")
+
+
+def check_amounts(cxroi, work):
+    """Amounts as exports have them: each is read as it is meant, or rejected, or the whole column is refused and the reason said."""
+    rows = range(1_200)
+    sales = pandas.DataFrame({"order_id": [f"S{row:05}" for row in rows], "customer_id": [f"C{row * 7 % 300:03}" for row in rows]})
+    sales["ordered_at"] = pandas.to_datetime([f"2024-{1 + row % 12:02}-{1 + row // 12 % 28:02} 10:15:00" for row in rows])
+    cents = pandas.Series([100 + row * 7_919 % 9_900 for row in rows]) / 100
+    # No more than the share of rejected rows that is published.
+    some = sales.index % 109 == 7
+    point, comma = cents.map("{:.2f}".format), cents.map("{:.2f}".format).str.replace(".", ",")
+    euros = point + " EUR"
+    read = {
+        "dash": (comma.where(~some, "\u2013" + comma), cents.where(~some, -cents)),
+        "dash_and_currency": ((comma + " €").where(~some, "\u2013" + comma + " €"), cents.where(~some, -cents)),
+        "currency_in_front": (("$" + point).where(~some, "-$" + point), cents.where(~some, -cents)),
+        "apostrophe": ("CHF 1'" + (cents + 100).map("{:.2f}".format), cents + 1_100),
+        "tax_behind": (euros.where(~some, euros + " 19%"), cents.where(~some)),
+        "pieces_in_front": (euros.where(~some, "2 x " + euros), cents.where(~some)),
+        "in_thousands": (euros.where(~some, point + " K"), cents.where(~some)),
+        "divided": (euros.where(~some, point + "/2 EUR"), cents.where(~some)),
+    }
+    for name, (amount, meant) in read.items():
+        check_amount(cxroi, work / name, sales.assign(amount=amount), meant)
+    refused = {
+        "currencies": (("$" + point).where(~some, "€" + point), "$, €"),
+        "credit": ((point + " DR").where(~some, point + " CR"), "CR, DR"),
+        "credit_alone": (point.where(sales.index % 3 > 0, point + " CR"), "none, CR"),
+        "soll": ((comma + " H").where(~some, comma + " S"), "H, S"),
+    }
+    for name, (amount, marks) in refused.items():
+        (work / name / "lake").mkdir(parents=True)
+        sales.assign(amount=amount).to_csv(work / name / "lake/sales.csv", index=False)
+        done = subprocess.run([cxroi, "init", work / name / "lake", "--output", work / name / "init"], capture_output=True, text=True)
+        assert done.returncode == 2 and f"amount is not read: its numbers have several marks ({marks})" in done.stderr, f"{name}: {done}"
+    print(f"amounts: revenue as pandas has it of {len(read)} ways to write them, {len(refused)} are refused")
+
+
+def check_amount(cxroi, work, sales, meant):
+    (work / "lake").mkdir(parents=True)
+    sales.to_csv(work / "lake/sales.csv", index=False)
+    (work / "said.txt").write_text(call(cxroi, "init", work / "lake", "--output", work / "init"))
+    ours, sums = revenue(cxroi, work / "init"), meant.groupby(sales.ordered_at.dt.month).sum().to_dict()
+    same = ours.keys() == sums.keys() and all(math.isclose(ours[month], sums[month], rel_tol=1e-9) for month in sums)
+    assert same, f"{work.name}: {ours}, and {sums} of pandas"
+
+
+def revenue(cxroi, found):
+    """The revenue of every month of 2024 that a run publishes with what `init` has written."""
     config = found / "cxroi.toml"
     config.write_text(config.read_text() + SETTINGS + "\n[run]\nallow_incomplete = true\n")
     call(cxroi, "run", "--config", config, "--period", PERIOD)
     ours = duckdb.execute("select month, sum(revenue) from read_parquet($1, hive_partitioning = false) group by month", [facts(found / "out", PERIOD)])
-    ours = {month % 12 + 1: float(revenue) for month, revenue in ours.fetchall() if month // 12 == 2024}
-    assert ours == sums.astype(float).to_dict(), f"till: {ours}, and {sums.to_dict()} of pandas"
-    print("till: revenue of 12 months as pandas has it")
+    return {month % 12 + 1: float(revenue) for month, revenue in ours.fetchall() if month // 12 == 2024}
 
 
 def facts(output, period):

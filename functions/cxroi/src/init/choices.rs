@@ -362,7 +362,8 @@ impl Seen {
                 } else {
                     format!("missing is {missing}")
                 };
-                likest = Some(format!("{} comes nearest, with {found}; {but}", self.tables[table].name));
+                let unread: String = self.unread(table, "sales").iter().map(|why| format!("; {why}")).collect();
+                likest = Some(format!("{} comes nearest, with {found}; {but}{unread}", self.tables[table].name));
             }
         }
         likest

@@ -467,6 +467,20 @@ mod tests {
             ("EUR 12.50|EUR 3", number(false, true)),
             ("(3,20 €)|12,50 €", number(true, true)),
             ("3,20-|12,50", number(true, false)),
+            ("\u{2013}3,20|12,50", number(true, false)),
+            ("-$12.50|$ 3|950", number(false, true)),
+            ("CHF 1'234.50|CHF 3", number(false, true)),
+            ("1\u{202f}234,50|12,50", number(true, true)),
+            ("3.20 CR|3.20 DR", Written::Other),
+            ("3.20 CR|3.20", Written::Other),
+            ("$12.50|€12.50", Written::Other),
+            ("3.20 K|4.50 K", Written::Other),
+            ("k€ 3,20|k€ 4,50", Written::Other),
+            ("3,20 %|4,50 %", Written::Other),
+            ("2 x 10.00 EUR", Written::Other),
+            ("9.00 EUR 19%", Written::Other),
+            ("9.00 19", Written::Other),
+            ("12,- €", Written::Other),
             ("c003|c004", Written::Other),
             ("20241231", Written::Compact),
             ("20241231 235959|20241231T00:00:00", Written::Compact),
@@ -508,6 +522,17 @@ mod tests {
             let due = tables[0].columns[1].written;
             assert_eq!(due, Written::Days { day_first: want, sure: false, short: false }, "{amount:?} {date:?}");
         }
+    }
+
+    #[test]
+    fn numbers_with_several_marks_are_not_read_and_told() {
+        let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];
+        let amount = column("amount", &["$12.50", "€12.50"], 300);
+        let columns = order.into_iter().chain([amount]).collect();
+        let seen = Seen { tables: vec![table("sales", columns)], ..Seen::default() };
+        let nearest = seen.nearest().unwrap();
+        let told = "missing is money; amount is not read: its numbers have several marks ($, €)";
+        assert!(nearest.ends_with(told), "{nearest}");
     }
 
     #[test]
@@ -577,6 +602,7 @@ mod tests {
             (["12,50 €", "(3,20 €)"], true),
             (["12,50", "3,20-"], true),
             (["12,50 €", "\u{2212}3,20 €"], true),
+            (["12,50 €", "\u{2013}3,20 €"], true),
             (["12,50 €", "-3,20 €"], false),
         ] {
             let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];

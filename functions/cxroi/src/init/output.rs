@@ -9,18 +9,30 @@ use engine::contract::{self, Kind, Presence};
 use engine::plural;
 use url::Url;
 
-use super::names::{listed, words};
-use super::values::{FLAGS, Written, is_signed};
+use super::names::{likeness, listed, words};
+use super::values::{FLAGS, Written, is_signed, marks};
 use super::{Choice, Column, Place, Seen, Sources, Sure, Table, choice, quoted, relative};
 
-/// Numbers as 1.234,50 and as 1,234.50; thousands may have no mark.
-const DECIMAL_COMMA: &str = r"^\s*[+-]?([1-9][0-9]{0,2}(\.[0-9]{3})+|[0-9]+)?(,[0-9]*)?\s*$";
-const DECIMAL_POINT: &str = r"^\s*[+-]?([1-9][0-9]{0,2}(,[0-9]{3})+|[0-9]+)?(\.[0-9]*)?\s*$";
+/// A minus behind the number, in brackets around it, or as any dash.
+const MINUS: &str = r"^\s*(?:\((.*)\)|(.*[0-9])[\p{Pd}\x{2212}]|[\p{Pd}\x{2212}](.*))\s*$";
+const MARKS: &str = r"[^0-9,.()+\p{Pd}\x{2212}]";
 
-/// A minus behind the number, in brackets around it, or as typesetters have it. What else may be one is not dropped with the
-/// currency: it is rejected, and never counted with another sign.
-const MINUS: &str = r"^\s*(?:\((.*)\)|(.*)-|\x{2212}(.*))\s*$";
-const MARKS: &str = r"[^0-9,.()\x{2212}-]";
+/// Numbers as 1.234,50 or as 1,234.50, alone or with the one mark of their column; thousands may have no mark.
+fn pattern(comma: bool, signed: bool, mark: Option<&str>) -> String {
+    let (thousands, decimals) = if comma { ('.', ',') } else { (',', '.') };
+    let spaces = if mark.is_some() { r"\s\x27\x{2019}" } else { "" };
+    let mark = mark.unwrap_or_default();
+    // Rs.500 is not a half.
+    let optional = if mark.ends_with(char::is_alphabetic) { "" } else { "?" };
+    let sides = if signed { [r"[\s(+\p{Pd}\x{2212}]*", r"[\s)\p{Pd}\x{2212}]*"] } else { [r"[\s+-]*", r"\s*"] };
+    let [before, after] = sides.map(|side| match mark {
+        "" => side.to_owned(),
+        _ => format!("{side}(?:{}{side})?", mark.replace('$', r"\$")),
+    });
+    format!(
+        "^{before}([1-9][0-9]{{0,2}}([{thousands}{spaces}][0-9]{{3}})+|[0-9]+){optional}([{decimals}][0-9]*)?{after}$"
+    )
+}
 
 impl Seen {
     /// What SQL calls a table once it is configured.
@@ -43,29 +55,27 @@ impl Seen {
         };
         let raw = name(column);
         let number = |column: &Column| {
-            let mut text = name(column);
-            if let Written::Number { comma, marks, .. } = column.written
-                && !column.data_type.is_numeric()
-            {
-                text = if marks { format!("regexp_replace({text}, '{MARKS}', '', 'g')") } else { text };
-                if column.sample.iter().any(|value| is_signed(value)) {
-                    text = format!("regexp_replace({text}, '{MINUS}', '-\\1\\2\\3')");
-                }
-                // What is not written as the others is left as it is: it is read as it stands, or rejected, and never as another amount.
-                text = match comma {
-                    true => format!(
-                        "case when regexp_like({text}, '{DECIMAL_COMMA}') then replace(replace({text}, '.', ''), ',', '.') \
-                         else {text} end"
-                    ),
-                    false if column.sample.iter().any(|value| value.contains(',')) => {
-                        format!(
-                            "case when regexp_like({text}, '{DECIMAL_POINT}') then replace({text}, ',', '') else {text} end"
-                        )
-                    }
-                    false => text,
-                };
+            let text = name(column);
+            let signed = column.sample.iter().any(|value| is_signed(value));
+            let commas = column.sample.iter().any(|value| value.contains(','));
+            let Written::Number { comma, marks: marked, .. } = column.written else { return text };
+            if column.data_type.is_numeric() || !(comma || marked || signed || commas) {
+                return text;
             }
-            text
+            let mark = marks(&column.sample).first().copied().filter(|_| marked);
+            let mut read = text.clone();
+            if marked {
+                read = format!("regexp_replace({read}, '{MARKS}', '', 'g')");
+            }
+            if signed {
+                read = format!("regexp_replace({read}, '{MINUS}', '-\\1\\2\\3')");
+            }
+            read = match comma {
+                true => format!("replace(replace({read}, '.', ''), ',', '.')"),
+                false => format!("replace({read}, ',', '')"),
+            };
+            // What is not written as the others is left as it is: it is read as it stands, or rejected, and never as another amount.
+            format!("case when regexp_like({text}, '{}') then {read} else {text} end", pattern(comma, signed, mark))
         };
         let with = choice.with.map(|with| &table.columns[with]);
         let named = words(&column.name);
@@ -212,6 +222,24 @@ impl Seen {
         ];
         let known = sentences.into_iter().filter(|(_, names)| !names.is_empty());
         known.map(|(sentence, names)| format!("{sentence}: {names}.")).collect()
+    }
+
+    /// What is called a number of a source, and is read as none for its marks: currencies that cannot be added, or signs.
+    pub(super) fn unread(&self, table: usize, source: &str) -> Vec<String> {
+        let Table { name, columns, .. } = &self.tables[table];
+        let number = |kind: Kind| matches!(kind, Kind::Money | Kind::Number | Kind::Seconds | Kind::Whole);
+        let numbers = contract::source(source).into_iter().flat_map(|source| source.columns);
+        let numbers: Vec<&str> = numbers.filter(|column| number(column.kind)).map(|column| column.name).collect();
+        let called = |column: &&Column| {
+            !column.is_number() && numbers.iter().any(|target| likeness(name, &column.name, target).0 >= 0.6)
+        };
+        let said = |column: &Column| {
+            let marks = marks(&column.sample).into_iter().map(|mark| if mark.is_empty() { "none" } else { mark });
+            let marks: Vec<&str> = marks.collect();
+            let said = format!("{} is not read: its numbers have several marks ({})", column.name, marks.join(", "));
+            (marks.len() > 1).then_some(said)
+        };
+        columns.iter().filter(called).filter_map(said).collect()
     }
 
     fn select(
@@ -396,6 +424,9 @@ impl Seen {
                     .collect();
                 for sentence in if *source == "sales" { self.left_out(*table, choices) } else { Vec::new() } {
                     line(&["  note", &sentence]);
+                }
+                for sentence in self.unread(*table, source) {
+                    line(&["  note", &format!("{sentence}.")]);
                 }
                 if choice(choices, "customer_id").is_none() {
                     match *source {

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use engine::contract::Kind;
 use engine::plural;
 
-use super::names::likeness;
+use super::names::{likeness, listed};
 use super::{Column, Sure};
 
 /// How a number or a time is written.
@@ -34,19 +34,67 @@ pub(super) enum Written {
     Other,
 }
 
-/// The digits of a number, and what may stand before and between them.
-fn bare(value: &str) -> String {
-    value.chars().filter(|letter| "0123456789,.-".contains(*letter)).collect()
+/// What makes another number of the one that it stands beside.
+const SCALES: &str = "k m t tsd mio mrd mld mln mil bn mn min ms hrs std";
+
+fn is_dash(letter: char) -> bool {
+    matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}')
 }
 
-/// Whether a minus is not a hyphen before the number: 3,20- or (3,20) or the minus of typesetters.
+fn is_symbol(letter: char) -> bool {
+    matches!(letter, '$' | '£'..='¥' | '฿' | '\u{20a0}'..='\u{20cf}')
+}
+
+/// The mark beside a number, such as its currency, and the number with nothing but its sign; `None` of what is not one run of
+/// digits with at most one mark.
+fn parted(value: &str) -> Option<(&str, String)> {
+    let of_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ',');
+    let of_sign = |letter: char| is_dash(letter) || matches!(letter, '+' | '(' | ')');
+    let (first, last) = (value.find(of_number)?, value.rfind(|letter: char| letter.is_ascii_digit())?);
+    let (before, digits, after) = (&value[..first], &value[first..=last], &value[last + 1..]);
+    let around = |letter: char| letter.is_whitespace() || of_sign(letter);
+    let mark = match (before.trim_matches(around), after.trim_matches(around)) {
+        (mark, "") | ("", mark) => mark,
+        _ => return None,
+    };
+    let is_mark = mark.chars().count() <= 3
+        && mark.chars().all(|letter| letter.is_alphabetic() || is_symbol(letter))
+        && !listed(SCALES, &mark.trim_matches(is_symbol).to_lowercase());
+    // An id such as c003 is no number.
+    let is_id = before.ends_with(char::is_alphabetic) || after.starts_with(char::is_alphabetic);
+    let spaced = digits.replace(|letter: char| letter.is_whitespace() || matches!(letter, '\'' | '\u{2019}'), " ");
+    let (whole, decimals) = spaced.split_once([',', '.']).unwrap_or((spaced.as_str(), ""));
+    let is_run = spaced.chars().all(|letter| of_number(letter) || letter == ' ')
+        && (!spaced.contains(' ') || is_thousands(whole, ' ') && !decimals.contains(' '));
+    if !is_mark || !is_run || is_id {
+        return None;
+    }
+    Some((mark, value.chars().filter(|letter| of_number(*letter) || of_sign(*letter)).collect()))
+}
+
+/// The marks beside the numbers of a sample, and an empty one where a number has none. Not every number needs its currency; any
+/// other word that only some have may be their sign, as CR.
+pub(super) fn marks(sample: &[String]) -> BTreeSet<&str> {
+    let mut marks: BTreeSet<&str> = sample.iter().filter_map(|value| parted(value)).map(|(mark, _)| mark).collect();
+    let code = |mark: &str| mark.len() == 3 && mark.chars().all(|letter| letter.is_ascii_uppercase());
+    if marks.len() == 2 && marks.iter().any(|mark| mark.contains(is_symbol) || code(mark)) {
+        marks.remove("");
+    }
+    marks
+}
+
+/// Whether a minus is not a hyphen before the number: 3,20- or (3,20) or another dash.
 pub(super) fn is_signed(value: &str) -> bool {
-    value.contains(['(', '\u{2212}']) || bare(value).strip_suffix('-').is_some_and(|number| !number.is_empty())
+    parted(value).is_some_and(|(_, number)| {
+        number.ends_with(is_dash)
+            || number.starts_with(|letter: char| letter == '(' || letter != '-' && is_dash(letter))
+    })
 }
 
 /// Whether a mark may be one of thousands: in 1.234 and 12.345.678, and not in 0.500 or 1234.500.
 fn is_thousands(number: &str, mark: char) -> bool {
-    let mut parts = number.trim_matches('-').split(mark);
+    let of_sign = |letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ',');
+    let mut parts = number.trim_matches(of_sign).split(mark);
     let first = parts.next().unwrap_or_default();
     let digits = |part: &str| part.chars().all(|letter| letter.is_ascii_digit());
     (1..=3).contains(&first.len())
@@ -60,10 +108,12 @@ fn number(value: &str, comma: bool) -> Option<f64> {
     if !comma && let Ok(number) = value.trim().parse() {
         return Some(number);
     }
-    let text = bare(value);
-    let text = text.strip_suffix('-').unwrap_or(&text);
-    let number: f64 = text.replace(if comma { '.' } else { ',' }, "").replace(',', ".").parse().ok()?;
-    Some(if is_signed(value) { -number } else { number })
+    let (_, text) = parted(value)?;
+    let minus = text.strip_prefix(is_dash).or_else(|| text.strip_suffix(is_dash));
+    let minus = minus.or_else(|| text.strip_prefix('(')?.strip_suffix(')'));
+    let digits = minus.unwrap_or(&text).replace(if comma { '.' } else { ',' }, "").replace(',', ".");
+    let number: f64 = digits.parse().ok()?;
+    Some(if minus.is_some() { -number } else { number })
 }
 
 pub(super) fn is_id(sample: &[String]) -> bool {
@@ -103,19 +153,7 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
     if most(&|value| whole(value, 946_684_800_000, 4_102_444_800_000)) {
         return Written::Millis;
     }
-    // A currency may stand beside a number, but an id such as c003 is none.
-    let lone = |part: &str| {
-        let part = part.trim_matches(['(', ')']);
-        !part.is_empty() && !part.chars().any(char::is_alphabetic) && bare(part).len() + 1 >= part.chars().count()
-    };
-    let word = |part: &str| part.chars().count() <= 3 && !part.contains(|letter: char| letter.is_ascii_digit());
-    let is_number = |value: &str| {
-        let parts: Vec<&str> = value.split_whitespace().collect();
-        value.contains(|letter: char| letter.is_ascii_digit())
-            && parts.iter().any(|part| lone(part))
-            && parts.iter().all(|part| lone(part) || word(part))
-    };
-    let numbers: Vec<String> = values.iter().filter(|value| is_number(value)).map(|value| bare(value)).collect();
+    let numbers: Vec<String> = values.iter().filter_map(|value| parted(value)).map(|(_, number)| number).collect();
     // The last of two marks separates decimals, and so does a lone one that cannot be one of thousands.
     let decimals = |mark: char, other: char| {
         numbers.iter().any(|number| {
@@ -168,8 +206,8 @@ pub(super) fn written(data_type: &DataType, sample: &[String]) -> Written {
             _ => Written::Other,
         };
     }
-    if most(&is_number) && most(&|value| number(value, comma).is_some()) {
-        let marks = values.iter().any(|value| bare(value).len() < value.len());
+    if marks(sample).len() <= 1 && most(&|value| number(value, comma).is_some()) {
+        let marks = values.iter().any(|value| parted(value).is_some_and(|(_, number)| number != *value));
         return Written::Number { comma, marks, sure };
     }
     Written::Other
