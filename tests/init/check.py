@@ -191,7 +191,7 @@ def compare(found, wanted):
 
 
 def check_till(cxroi, work):
-    """Whole euros with points of thousands, some lines taken back, days first where no day is above 12."""
+    """Whole euros with points of thousands, some lines taken back, days first where no day is above 12 and other costs have a comma."""
     folder, found = work / "lake", work / "init"
     folder.mkdir(parents=True)
     tickets = range(2_000)
@@ -200,7 +200,7 @@ def check_till(cxroi, work):
     lines = pandas.DataFrame([(f"T{ticket:05}", line, (ticket * 37 + line * 911) % 4_000 + 100) for ticket in tickets for line in (1, 2)], columns=["num_ticket", "num_linea", "importe_neto"])
     lines.loc[lines.index % 50 == 0, "importe_neto"] *= -1
     sums = lines.merge(heads).assign(month=lambda row: row.fecha_hora.dt.month).groupby("month").importe_neto.sum()
-    heads.assign(fecha_hora=heads.fecha_hora.dt.strftime("%d/%m/%Y %H:%M:%S")).to_csv(folder / "tickets_cabecera.csv", sep=";", index=False)
+    heads.assign(fecha_hora=heads.fecha_hora.dt.strftime("%d/%m/%Y %H:%M:%S"), coste_envio="4,95").to_csv(folder / "tickets_cabecera.csv", sep=";", index=False)
     dotted = lines.importe_neto.map(lambda amount: f"{amount:,}".replace(",", "."))
     lines.assign(importe_neto=dotted).to_csv(folder / "tickets_lineas.csv", sep=";", index=False)
     said = call(cxroi, "init", folder, "--output", found)
@@ -217,6 +217,7 @@ def check_amounts(cxroi, work):
     sales = pandas.DataFrame({"order_id": [f"S{row:05}" for row in rows], "customer_id": [f"C{row * 7 % 300:03}" for row in rows]})
     sales["ordered_at"] = pandas.to_datetime([f"2024-{1 + row % 12:02}-{1 + row // 12 % 28:02} 10:15:00" for row in rows])
     cents = pandas.Series([100 + row * 7_919 % 9_900 for row in rows]) / 100
+    mills = pandas.Series([1_000 + row * 7_919 % 9_000 for row in rows]) / 1_000
     # No more than the share of rejected rows that is published.
     some = sales.index % 109 == 7
     point, comma = cents.map("{:.2f}".format), cents.map("{:.2f}".format).str.replace(".", ",")
@@ -233,6 +234,11 @@ def check_amounts(cxroi, work):
     }
     for name, (amount, meant) in read.items():
         check_amount(cxroi, work / name, sales.assign(amount=amount), meant)
+    # A ten-thousandth is the smallest part of money.
+    tens = cents.round(1)
+    kilos = sales.assign(unit_price=tens.map("{:.2f}".format), quantity=mills.map("{:.3f}".format))
+    check_amount(cxroi, work / "kilos", kilos, tens * mills)
+    check_amount(cxroi, work / "dinars", sales.assign(amount=mills.map("{:.3f}".format), currency="TND"), mills)
     refused = {
         "currencies": (("$" + point).where(~some, "€" + point), "$, €"),
         "credit": ((point + " DR").where(~some, point + " CR"), "CR, DR"),
@@ -244,7 +250,7 @@ def check_amounts(cxroi, work):
         sales.assign(amount=amount).to_csv(work / name / "lake/sales.csv", index=False)
         done = subprocess.run([cxroi, "init", work / name / "lake", "--output", work / name / "init"], capture_output=True, text=True)
         assert done.returncode == 2 and f"amount is not read: its numbers have several marks ({marks})" in done.stderr, f"{name}: {done}"
-    print(f"amounts: revenue as pandas has it of {len(read)} ways to write them, {len(refused)} are refused")
+    print(f"amounts: revenue as pandas has it of {len(read) + 2} ways to write them, {len(refused)} are refused")
 
 
 def check_amount(cxroi, work, sales, meant):

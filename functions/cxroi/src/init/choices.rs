@@ -216,16 +216,18 @@ impl Seen {
             let (place, with) = (customer.place, Some(time.place.1));
             choices.push(Choice { target: "order_id", kind: Kind::Text, place, with, sure: Sure::Guess, why });
         }
-        let quantity = choice(&choices, "quantity").map(|quantity| quantity.place);
+        let quantity = choice(&choices, "quantity").map(|quantity| (quantity.place, quantity.sure));
         for choice in &mut choices {
             let name = words(&self.at(choice.place).1.name);
             let has = |parts: &[&str]| name.iter().any(|word| parts.iter().any(|part| word.contains(part)));
             let of_one = has(&["price", "preis", "precio", "prix", "preco", "prezzo"])
                 && !has(&["total", "gesamt", "line", "amount", "betrag", "sum"]);
             match (choice.target, quantity) {
-                ("amount", Some((other, quantity))) if of_one && other == choice.place.0 => {
-                    choice.with = Some(quantity);
-                    choice.why = format!("price times quantity; {}", choice.why);
+                ("amount", Some((place, sure))) if of_one && place.0 == choice.place.0 => {
+                    let doubts = if sure < choice.sure { self.at(place).1.doubts() } else { "" };
+                    choice.with = Some(place.1);
+                    choice.why = format!("price times quantity; {doubts}{}", choice.why);
+                    choice.sure = choice.sure.min(sure);
                 }
                 ("interaction_id", _) if !self.at(choice.place).1.is_unique() => {
                     // One id may stand for the answers to several orders; with the order's id they differ, and copies

@@ -20,12 +20,15 @@ use engine::{Analyst, Error, Stores};
 use url::Url;
 
 use choices::may_link;
-use names::{listed, words};
-use values::{Written, is_id, written};
+use names::{likeness, listed, words};
+use values::{Written, is_id, marks, written};
 
 /// Rows of a table that are looked at, and how many of them are taken as a sample, evenly.
 const LOOKED_AT: usize = 1_000_000;
 const SAMPLE: usize = 10_000;
+
+/// Currencies of three decimals.
+const MILLS: &str = "BHD IQD JOD KWD LYD OMR TND";
 
 #[derive(Debug)]
 struct Column {
@@ -124,6 +127,7 @@ pub(crate) async fn run(lake: &Url, folder: &Path, stores: &Stores) -> Result<St
         let table = look(&analyst, name, url.clone()).await.map_err(|error| of_letters(error, &url))?;
         seen.tables.push(table);
     }
+    settle_marks(&mut seen.tables);
     settle_days(&mut seen.tables);
     seen.links = links(&analyst, &seen.tables).await?;
     seen.person = seen.person();
@@ -261,6 +265,39 @@ async fn look(analyst: &Analyst, name: String, url: Url) -> Result<Table> {
     Ok(Table { name, url, rows: count(0), columns })
 }
 
+/// What a lone mark before three digits is can be told from the currency, if it has three decimals and so has every amount, and
+/// from the other numbers of the table.
+fn settle_marks(tables: &mut [Table]) {
+    for table in tables {
+        let has_mark = |value: &String| value.contains(['.', ',']);
+        let mills = |value: &String| listed(MILLS, value.trim());
+        let currency = |column: &Column| likeness(&table.name, &column.name, "currency").0 >= 0.6 && column.filled > 0;
+        let of_mills = table.columns.iter().any(|column| currency(column) && column.sample.iter().all(mills));
+        for column in &mut table.columns {
+            if let Written::Number { comma, sure, .. } = &mut column.written
+                && !*sure
+                && (of_mills || marks(&column.sample).iter().any(|mark| listed(MILLS, mark)))
+                && column.sample.iter().all(has_mark)
+            {
+                (*comma, *sure) = (!*comma, true);
+            }
+        }
+        let shows = |column: &&Column| !column.data_type.is_numeric() && column.sample.iter().any(has_mark);
+        let told = table.columns.iter().filter(shows).filter_map(|column| match column.written {
+            Written::Number { comma, sure: true, .. } => Some(comma),
+            _ => None,
+        });
+        let told: BTreeSet<bool> = told.collect();
+        for column in table.columns.iter_mut().filter(|_| told.len() == 1) {
+            if let Written::Number { comma, sure, .. } = &mut column.written
+                && !*sure
+            {
+                (*comma, *sure) = (told.contains(&true), true);
+            }
+        }
+    }
+}
+
 /// Settles dates that have no day above 12: days come first if they do in the columns that show their order, or if no
 /// column shows it and numbers are written with a decimal comma, as where days come first.
 fn settle_days(tables: &mut [Table]) {
@@ -271,7 +308,7 @@ fn settle_days(tables: &mut [Table]) {
             _ => None,
         })
         .collect();
-    let comma = |column: &Column| matches!(column.written, Written::Number { comma: true, .. });
+    let comma = |column: &Column| matches!(column.written, Written::Number { comma: true, sure: true, .. });
     let commas = tables.iter().flat_map(|table| &table.columns).any(comma);
     for column in tables.iter_mut().flat_map(|table| &mut table.columns) {
         if let Written::Days { day_first, sure: false, .. } = &mut column.written {
@@ -361,7 +398,6 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::names::likeness;
     use super::values::scale;
     use super::*;
 
@@ -511,7 +547,7 @@ mod tests {
     fn days_come_first_where_commas_come_before_decimals() {
         for (amount, date, want) in [
             (["12,50", "3"], ["1/2/2024", "3/4/2024"], true),
-            (["1.250", "3"], ["1/2/2024", "3/4/2024"], true),
+            (["1.250", "3"], ["1/2/2024", "3/4/2024"], false),
             (["12.50", "3"], ["1/2/2024", "3/4/2024"], false),
             (["12,50", "3"], ["1/2/2024", "3/31/2024"], false),
         ] {
@@ -522,6 +558,39 @@ mod tests {
             let due = tables[0].columns[1].written;
             assert_eq!(due, Written::Days { day_first: want, sure: false, short: false }, "{amount:?} {date:?}");
         }
+    }
+
+    #[test]
+    fn a_lone_mark_is_what_the_currency_and_other_numbers_say() {
+        let number = |comma, sure| Written::Number { comma, marks: false, sure };
+        for (amount, name, other, want) in [
+            (["1.250", "3"], "price", "3.99", number(false, true)),
+            (["1.250", "3"], "price", "3,99", number(true, true)),
+            (["1,250", "3"], "price", "3,99", number(true, true)),
+            (["1.250", "3"], "price", "4", number(true, false)),
+            (["1.250", "3.000"], "currency", "TND", number(false, true)),
+            (["1,250", "3,000"], "currency", "TND", number(true, true)),
+            (["1.250", "3"], "currency", "TND", number(true, false)),
+            (["1.250", "3.000"], "currency", "EUR", number(true, false)),
+        ] {
+            let mut tables = [table("sales", vec![column("amount", &amount, 300), column(name, &[other], 300)])];
+            settle_marks(&mut tables);
+            assert_eq!(tables[0].columns[0].written, want, "{amount:?} beside {other}");
+        }
+        let mut tables = [table("sales", vec![column("amount", &["1.250 TND"], 300)])];
+        settle_marks(&mut tables);
+        assert_eq!(tables[0].columns[0].written, Written::Number { comma: false, marks: true, sure: true });
+    }
+
+    #[test]
+    fn a_price_times_a_guess_is_a_guess() {
+        let order = [column("order_id", &["a", "b"], 900), column("date", &["2024-12-31"], 300)];
+        let more = [column("unit_price", &["3"], 300), column("quantity", &["1.250"], 300)];
+        let seen = Seen { tables: vec![table("sales", order.into_iter().chain(more).collect())], ..Seen::default() };
+        let sources = seen.sources();
+        let amount = choice(&sources["sales"][0].1, "amount").unwrap();
+        assert_eq!(amount.sure, Sure::Guess);
+        assert!(amount.why.starts_with("price times quantity; a point before three digits,"), "{}", amount.why);
     }
 
     #[test]
