@@ -529,6 +529,7 @@ const BETWEEN: &[(What, &[Term], usize)] = &[
         1,
     ),
     (What::Value, &[("nps", "T3M_prev", 1.0), ("nps_change", "T3M", 1.0), ("nps", "T3M", -1.0)], 1),
+    (What::Value, &[("aov", "T3M", 0.79), ("revenue", "T3M", -0.53)], 0),
     (
         What::Value,
         &[

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use engine::contract::{self, Kind, Presence};
 
 use super::names::{NO_REVENUE, full_names, likeness, listed, named, words};
-use super::values::{Written, is_id, scale};
+use super::values::{Written, is_id, marks, scale};
 use super::{Choice, Column, Link, Place, Seen, Sources, Sure, Table, choice};
 
 /// What an id is of, if its name says so.
@@ -109,7 +109,9 @@ impl Seen {
         let (like, guess) = likeness(&table.name, &column.name, target);
         let full = full_names(&table.name, &column.name).into_iter().map(|name| likeness("", &name, target).0);
         let like = full.fold(like, f64::max);
-        let own = column.name == target && column.filled > 0;
+        // Amounts of several currencies are no amount, whatever they are called.
+        let is_one = !matches!(kind, Kind::Money | Kind::Number) || marks(&column.sample).len() <= 1;
+        let own = column.name == target && column.filled > 0 && is_one;
         if like < 0.6 || !own && !column.fits(target, kind) {
             return None;
         }
