@@ -277,7 +277,9 @@ impl Scope {
 
     /// How many customers a number is told of that is about some and tells, beside what else is published, of others.
     fn fewest(&self, customers: i64, others: i64) -> i64 {
-        if (1..self.min_customers).contains(&others) { customers.min(others) } else { customers }
+        // Of nobody there is nothing to tell, and a number of nobody tells of the others all the same.
+        let is_few = (1..self.min_customers).contains(&others) && (customers == 0 || others < customers);
+        if is_few { others } else { customers }
     }
 
     /// The row, or its status if it looks further back than history goes.
