@@ -327,43 +327,56 @@ impl<'a> Table<'a> {
         unknown: impl Fn(What, usize) -> bool,
     ) -> Vec<Group<'a>> {
         let mut groups: Vec<Group> = Vec::new();
+        let mut place: BTreeMap<Cell, usize> = BTreeMap::new();
         for relation in relations {
             let cells = relation.cells.iter().filter(|(at, _)| unknown(relation.what, *at));
-            let mut group: Group = (cells.map(|(at, _)| (relation.what, *at)).collect(), vec![relation]);
-            if group.0.is_empty() {
+            let cells: BTreeSet<Cell> = cells.map(|(at, _)| (relation.what, *at)).collect();
+            if cells.is_empty() {
                 continue;
             }
-            groups.retain_mut(|other| {
-                let apart = other.0.is_disjoint(&group.0);
-                if !apart {
-                    group.0.append(&mut other.0);
-                    group.1.append(&mut other.1);
-                }
-                apart
-            });
-            groups.push(group);
+            let shared: BTreeSet<usize> = cells.iter().filter_map(|cell| place.get(cell).copied()).collect();
+            groups.push((cells, vec![relation]));
+            // The largest takes the others in, so that few cells move.
+            let size = |at: &usize| (groups[*at].0.len(), *at);
+            let largest = shared.iter().copied().max_by_key(size).unwrap_or(groups.len() - 1);
+            for at in shared.into_iter().chain([groups.len() - 1]).filter(|at| *at != largest) {
+                let (cells, relations) = std::mem::take(&mut groups[at]);
+                place.extend(cells.iter().map(|cell| (*cell, largest)));
+                groups[largest].0.extend(cells);
+                groups[largest].1.extend(relations);
+            }
+            if largest == groups.len() - 1 {
+                place.extend(groups[largest].0.iter().map(|cell| (*cell, largest)));
+            }
         }
+        groups.retain(|(cells, _)| !cells.is_empty());
         groups
     }
 
     /// What to give up because several relations together tell a small cell, by elimination: at most one thing of each group
     /// of relations that share what is hidden.
     fn solved(&self, hidden: &Hidden) -> Vec<Cell> {
-        let given_up = |group: &Group| {
-            let mut small = told(group).into_iter().filter(|(_, at)| self.is_secret(*at));
-            small.find_map(|cell| self.beside(cell, &group.1, hidden))
-        };
-        // Who has a guess that a cell is of nobody may be right.
-        let unknown = |what: What, at: usize| hidden.hides(what, at) && self.customers[at] != Some(0);
-        self.groups(self.relations.iter(), unknown).iter().filter_map(given_up).collect()
+        let given_up =
+            |group: &Group| self.small_told(group).into_iter().find_map(|cell| self.beside(cell, &group.1, hidden));
+        self.guessed(self.relations.iter(), hidden).iter().filter_map(given_up).collect()
+    }
+
+    /// Relations as somebody has them who guesses right which hidden cells are of nobody.
+    fn guessed(&self, relations: impl Iterator<Item = &'a Relation>, hidden: &Hidden) -> Vec<Group<'a>> {
+        self.groups(relations, |what, at| hidden.hides(what, at) && self.customers[at] != Some(0))
+    }
+
+    fn small_told(&self, group: &Group) -> Vec<Cell> {
+        told(group).into_iter().filter(|(_, at)| self.is_secret(*at)).collect()
     }
 
     /// Without the rows that were given up in vain: what the others tell of them anyway may be published. Only what a reader
     /// is sure of counts as told, and what is given back must not tell a small cell even to one who guesses right.
     fn less(&self, mut hidden: Hidden) -> Hidden {
         let relations = self.relations.iter().filter(|relation| relation.is_told(self, &hidden));
-        let groups = self.groups(relations, |what, at| hidden.hides(what, at));
-        let told: BTreeSet<Cell> = groups.iter().flat_map(told).collect();
+        let told: BTreeSet<Cell> =
+            self.groups(relations, |what, at| hidden.hides(what, at)).iter().flat_map(told).collect();
+        let groups = self.groups(self.relations.iter(), |what, at| hidden.hides(what, at));
         for at in hidden.rows.clone().into_iter().filter(|at| !self.is_small(*at)) {
             let [value, customers] = [What::Value, What::Customers].map(|what| told.contains(&(what, at)));
             let is_told = match (self.rows[at].metric.ends_with("_customers"), self.is_count(at)) {
@@ -371,14 +384,22 @@ impl<'a> Table<'a> {
                 (_, true) => value && customers,
                 _ => value,
             };
+            if !is_told {
+                continue;
+            }
             let mut fewer = Hidden { rows: hidden.rows.clone(), counts: hidden.counts.clone() };
             fewer.rows.remove(&at);
             if !customers && !self.is_count(at) {
                 fewer.counts.insert(at);
             }
-            let of_it = |relation: &&Relation| relation.cells.iter().any(|(other, _)| *other == at);
-            let is_exposed = || self.relations.iter().filter(of_it).any(|relation| self.is_exposed(relation, &fewer));
-            if is_told && !is_exposed() && self.solved(&fewer).is_empty() {
+            let cells = [(What::Value, at), (What::Customers, at)];
+            let near = groups.iter().filter(|(unknown, _)| cells.iter().any(|cell| unknown.contains(cell)));
+            let near: Vec<&Relation> = near.flat_map(|(_, relations)| relations.iter().copied()).collect();
+            let is_small_told = |group: &Group| !self.small_told(group).is_empty();
+            let of_it = |relation: &&&Relation| relation.cells.iter().any(|(other, _)| *other == at);
+            if !near.iter().filter(of_it).any(|relation| self.is_exposed(relation, &fewer))
+                && !self.guessed(near.into_iter(), &fewer).iter().any(is_small_told)
+            {
                 hidden = fewer;
             }
         }
