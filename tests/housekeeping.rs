@@ -106,6 +106,16 @@ async fn a_forgotten_customer_is_in_no_object_and_the_numbers_say_so() {
     let second = lake.run().await.unwrap();
     assert!(second.published && second.months_read.is_empty() && second.pointer.seq == first.pointer.seq + 1);
     assert_eq!(holds(&lake, "zoe-77").await, Vec::<String>::new());
+    let page = lake.get("out/publications/2024-12/2/report.html").await.unwrap();
+    let page = String::from_utf8_lossy(&page);
+    let (_, table) = page.split_once("What became of every row that was read").unwrap();
+    let (table, _) = table.split_once("</table>").unwrap();
+    assert!(table.contains("Forgotten"), "{table}");
+    let cells = |row: &str| -> Vec<u64> {
+        row.split("</td>").filter_map(|cell| cell.rsplit('>').next()?.parse().ok()).collect()
+    };
+    let rows: Vec<Vec<u64>> = table.split("</tr>").map(cells).filter(|cells| !cells.is_empty()).collect();
+    assert!(rows.len() >= 3 && rows.iter().all(|cells| cells[0] == cells[1..].iter().sum::<u64>()), "{rows:?}");
     let (analyst, _) = lake.open(CONFIG).await.unwrap().analyst(instant(NOW)).await.unwrap();
     let sql = "select before, after, array_to_string(moved_by, ', ') as moved_by from roi.restatements \
                where metric = 'revenue' and segment = '(all)' and \"window\" = 'MONTH'";

@@ -87,6 +87,23 @@ impl Ledger {
         self.counts.indistinct as f64 > REJECTED_LIMIT * self.read as f64
     }
 
+    /// What became of the rows, by name: together they are all that were read.
+    pub(crate) fn fates(&self) -> [(&'static str, u64); 9] {
+        let Counts { used, rejected, duplicate, no_consent, forgotten, .. } = self.counts;
+        let Outside { undated, before, future, after } = self.outside;
+        [
+            ("Used", used),
+            ("Rejected", rejected),
+            ("Duplicate", duplicate),
+            ("No consent", no_consent),
+            ("Forgotten", forgotten),
+            ("No date", undated),
+            ("Before history", before),
+            ("In the future", future),
+            ("Of later months", after),
+        ]
+    }
+
     /// Rows that belong to no month of history.
     pub(crate) fn strays(&self) -> [u64; 3] {
         let Outside { undated, before, future, after: _ } = self.outside;

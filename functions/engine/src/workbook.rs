@@ -12,6 +12,7 @@ use rust_xlsxwriter::{
 use crate::error::{Error, Result};
 use crate::estimates::{ALL, Row};
 use crate::glossary::{self, GRADES, TERMS};
+use crate::report::Ledger;
 use crate::summary::Summary;
 
 /// The sheet of each section of the estimates.
@@ -527,42 +528,17 @@ impl<'a> Book<'a> {
     /// What became of every row that was read.
     fn sources(&self, sheet: &mut Worksheet) -> Made {
         sheet.set_name("Sources")?;
-        let head = [
-            "Source",
-            "Read",
-            "Used",
-            "Rejected",
-            "Duplicate",
-            "No consent",
-            "Forgotten",
-            "No date",
-            "Before history",
-            "In the future",
-            "Of later months",
-            "Check",
-        ];
+        let fates = Ledger::default().fates().map(|(name, _)| name);
+        let head: Vec<&str> = ["Source", "Read"].into_iter().chain(fates).chain(["Check"]).collect();
         self.head(sheet, 0, &head)?;
         sheet.set_column_width(0, 18)?;
         for (line, (source, ledger)) in (1_u32..).zip(self.summary.ledgers) {
-            let counts = &ledger.counts;
-            let [undated, before, future] = ledger.strays();
+            let fates = ledger.fates().map(|(_, rows)| rows);
             sheet.write_string(line, 0, source.as_str())?;
-            let rows = [
-                ledger.read,
-                counts.used,
-                counts.rejected,
-                counts.duplicate,
-                counts.no_consent,
-                counts.forgotten,
-                undated,
-                before,
-                future,
-                ledger.outside.after,
-            ];
-            for (column, rows) in rows.into_iter().enumerate() {
+            for (column, rows) in [ledger.read].into_iter().chain(fates).enumerate() {
                 self.number(sheet, line, at(column + 1), Some(rows as f64), "count")?;
             }
-            let rest = rows[1..].iter().sum::<u64>();
+            let rest = fates.iter().sum::<u64>();
             let check = Formula::new(format!("=B{0}-SUM(C{0}:K{0})", line + 1))
                 .set_result((ledger.read as f64 - rest as f64).to_string());
             sheet.write_formula_with_format(line, 11, check, self.styles.of("count"))?;

@@ -10,6 +10,7 @@ use super::{Block, Figure, Section, Table};
 use crate::estimates::{ALL, BANDS, Row};
 use crate::glossary::{self, GRADES, TERMS};
 use crate::measures::CONTACTS;
+use crate::report::Ledger;
 use crate::summary::{Number, Summary};
 use crate::wording::{Report, figure, plural};
 
@@ -936,33 +937,18 @@ impl<'a> Page<'a> {
 
     fn quality(&self) -> Section {
         let count = |rows: u64| self.figure(rows as f64, "rows");
-        let cells = self.summary.ledgers.iter().map(|(source, ledger)| {
-            let counts = &ledger.counts;
-            let [undated, before, future] = ledger.strays();
-            vec![
-                source.clone(),
-                count(ledger.read),
-                count(counts.used),
-                count(counts.rejected + undated),
-                count(counts.duplicate),
-                count(counts.no_consent),
-                count(before),
-                count(future),
-                count(ledger.outside.after),
-            ]
+        let fates: Vec<[(&str, u64); 9]> = self.summary.ledgers.values().map(Ledger::fates).collect();
+        // Of the rarer ones, only what there is.
+        let shown = |at: &usize| *at < 3 || fates.iter().any(|fates| fates[*at].1 > 0);
+        let shown: Vec<usize> = (0..9).filter(shown).collect();
+        let names = Ledger::default().fates().map(|(name, _)| name);
+        let head: Vec<&str> = ["Source", "Read"].into_iter().chain(shown.iter().map(|at| names[*at])).collect();
+        let cells = self.summary.ledgers.iter().zip(&fates).map(|((source, ledger), fates)| {
+            let own = shown.iter().map(|at| count(fates[*at].1));
+            [source.clone(), count(ledger.read)].into_iter().chain(own).collect()
         });
-        let head = [
-            "Source",
-            "Read",
-            "Used",
-            "Rejected",
-            "Duplicate",
-            "No consent",
-            "Before history",
-            "In the future",
-            "Of later months",
-        ];
-        let rows = Table::new("What became of every row that was read", &head, 1..9, cells.collect());
+        let numbers = 1..head.len();
+        let rows = Table::new("What became of every row that was read", &head, numbers, cells.collect());
         let quality: Vec<&Row> = self.all("quality").collect();
         let about = |row: &Row| match row.outcome {
             Some(outcome) => format!("{}, {}", glossary::name(row.metric), outcome.replace('_', " ")),
