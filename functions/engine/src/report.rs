@@ -467,9 +467,8 @@ fn quality(history: i32, ledgers: &BTreeMap<String, Ledger>) -> Vec<Row> {
 
 /// The caps of money for inference. A cap may be one customer's own total where there are few.
 async fn caps(engine: &Engine, session: &SessionContext) -> Result<Vec<Row>> {
-    let context = || "cannot read windows.cap".to_owned();
     let sql = "select outcome, cap, customer_months from windows.cap";
-    let caps = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let caps = Rows::of(session, "windows.cap", sql).await?;
     let mut rows = Vec::new();
     for outcome in ["revenue", "margin", "service_cost"] {
         let row = Row::new("quality", "cap_p99", "money", "type1_quantile").window("ALL");
@@ -491,10 +490,9 @@ async fn caps(engine: &Engine, session: &SessionContext) -> Result<Vec<Row>> {
 
 /// The rows of programmes that name a customer whom nothing else names.
 async fn unknown_assignments(engine: &Engine, session: &SessionContext) -> Result<Row> {
-    let context = || "cannot read staging.assignments".to_owned();
     let sql = "select count(*) as rows from staging.assignments where customer_id not in
         (select customer_id from windows.customer where customer_id is not null)";
-    let found = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let found = Rows::of(session, "staging.assignments", sql).await?;
     let row = Row::new("quality", "unknown_assignments", "rows", "census").window("ALL");
     let row = row.reads(["interactions", "sales", "customers", "initiatives", "assignments"]);
     Ok(if engine.config.lake.contains_key("assignments") {

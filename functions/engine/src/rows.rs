@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, Timesta
 use chrono::{DateTime, Utc};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
 use crate::contract;
@@ -39,6 +40,12 @@ impl Rows {
         Ok(Self(RecordBatch::try_from_iter_with_nullable(
             names.zip(columns).map(|(name, column)| (name, column, true)),
         )?))
+    }
+
+    /// The rows of a small query that reads a table.
+    pub(crate) async fn of(session: &SessionContext, table: &str, sql: &str) -> Result<Self> {
+        let context = || format!("cannot read {table}");
+        Self::collect(session::read_only(session, sql).await.context(context)?).await.context(context)
     }
 
     /// How many rows there are.

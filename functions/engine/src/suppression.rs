@@ -148,7 +148,7 @@ pub(crate) fn suppress(
 }
 
 /// What is not published.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Hidden {
     /// Rows of which nothing is.
     rows: BTreeSet<usize>,
@@ -173,8 +173,6 @@ struct Table<'a> {
     ties: Vec<usize>,
     /// Rows of which one customer is most.
     of_one: BTreeSet<usize>,
-    /// Rows that tell another row, beside what else is published, each with that row.
-    tellers: Vec<(usize, usize)>,
 }
 
 impl<'a> Table<'a> {
@@ -194,11 +192,11 @@ impl<'a> Table<'a> {
         relations.extend(portfolios(rows));
         relations.extend(between_metrics(rows));
         relations.extend(between_drivers(rows, same_answers));
-        let (mut ties, of_one, tellers) = (vec![0; rows.len()], BTreeSet::new(), totals(rows));
+        let (mut ties, of_one) = (vec![0; rows.len()], BTreeSet::new());
         let values = relations.iter().filter(|relation| relation.what == What::Value);
         values.flat_map(|relation| &relation.cells).for_each(|(at, _)| ties[*at] += 1);
         let mut table =
-            Self { rows, min_customers, max_share, customers: customers.collect(), relations, ties, of_one, tellers };
+            Self { rows, min_customers, max_share, customers: customers.collect(), relations, ties, of_one };
         table.of_one = (0..rows.len()).filter(|at| table.is_of_one(*at)).collect();
         table
     }
@@ -259,8 +257,9 @@ impl<'a> Table<'a> {
             let next: Vec<Cell> = next.map_or_else(|| self.solved(&hidden), |given_up| vec![given_up]);
             if next.is_empty() {
                 let mut hidden = self.less(hidden);
-                let telling = self.tellers.iter().filter(|(_, told)| hidden.rows.contains(told)).map(|(at, _)| *at);
-                hidden.rows.extend(telling.collect::<Vec<_>>());
+                let telling = totals(self.rows).into_iter().filter(|(_, active)| hidden.rows.contains(active));
+                let telling: Vec<usize> = telling.map(|(at, _)| at).collect();
+                hidden.rows.extend(telling);
                 return hidden;
             }
             for (what, at) in next {
@@ -387,7 +386,7 @@ impl<'a> Table<'a> {
             if !is_told {
                 continue;
             }
-            let mut fewer = Hidden { rows: hidden.rows.clone(), counts: hidden.counts.clone() };
+            let mut fewer = hidden.clone();
             fewer.rows.remove(&at);
             if !customers && !self.is_count(at) {
                 fewer.counts.insert(at);
@@ -748,7 +747,8 @@ fn between_metrics(rows: &[Row]) -> Vec<Relation> {
     relations
 }
 
-/// What a point, or the risk, is worth to all together: by what it is to ten thousand, it tells how many are active.
+/// What a point, or the risk, is worth to all together, each with the row of the active: by what it is to ten thousand, it tells
+/// how many these are.
 fn totals(rows: &[Row]) -> Vec<(usize, usize)> {
     let active = |segment: &str| rows.iter().position(|row| row.metric == "active_customers" && row.segment == segment);
     let is_total = |row: &Row| row.metric.contains("_total") && row.section == "value";

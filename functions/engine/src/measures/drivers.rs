@@ -10,10 +10,9 @@ use stats::ratio::ScoreSums;
 use stats::{Estimate, Undefined};
 
 use super::{SCORES, Scope, Sums};
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::estimates::{MEAN, Row, Status};
 use crate::rows::Rows;
-use crate::session;
 
 /// Months of answers.
 const HISTORY: i32 = 12;
@@ -38,9 +37,8 @@ pub(crate) type SameAnswers = [Vec<String>; 2];
 /// # Errors
 /// [`crate::Error::Engine`] if `windows.driver` cannot be read.
 pub(crate) async fn same_answers(session: &SessionContext) -> Result<Vec<SameAnswers>> {
-    let context = || "cannot read windows.driver".to_owned();
     let sql = "select kind, driver, channels, stages, touchpoints from windows.driver";
-    let rows = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let rows = Rows::of(session, "windows.driver", sql).await?;
     let mut beside: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
     for at in 0..rows.len() {
         let [kind, driver] = [rows.text("kind", at)?, rows.text("driver", at)?].map(Option::unwrap_or_default);

@@ -214,9 +214,8 @@ fn drill_down(rows: &mut [Row]) {
 
 /// Every segment with a customer, and everybody: a measure says of each whether it has a number.
 async fn segments(session: &SessionContext) -> Result<BTreeMap<String, Option<usize>>> {
-    let context = || "cannot read windows.customer".to_owned();
     let sql = "select distinct segment from windows.customer where segment is not null";
-    let found = Rows::collect(session::read_only(session, sql).await.context(context)?).await.context(context)?;
+    let found = Rows::of(session, "windows.customer", sql).await?;
     let mut segments = BTreeMap::from([(ALL.to_owned(), None)]);
     for row in 0..found.len() {
         segments.insert(found.text("segment", row)?.unwrap_or_default(), None);
